@@ -1,0 +1,36 @@
+# Copyright: (c) 2026, shipshape.stack contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Validate and complete the declaration on the controller; nothing is sent to the host."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.shipshape.stack.plugins.module_utils import _declaration
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]
+    """Return the model of the stack, or fail with every problem of the declaration at once."""
+
+    _supports_check_mode = True
+    _requires_connection = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        """Run the action."""
+        result: dict[str, t.Any] = super().run(tmp, task_vars)
+        values = self._task.args["values"]
+        found = _declaration.problems(values)
+        if not found:
+            services = _declaration.services_of(values)
+            path = self._loader.path_dwim(self._task.args["source"])
+            source, lacking = _declaration.inspect_source(path, services)
+            found += lacking
+        if found:
+            count = "1 problem" if len(found) == 1 else f"{len(found)} problems"
+            lines = "\n".join(f"  - {problem}" for problem in found)
+            raise AnsibleActionFail(f"The declaration has {count}; nothing was touched.\n{lines}")
+        return {**result, "changed": False, **_declaration.model(values, source)}

@@ -1,0 +1,169 @@
+# Copyright: (c) 2026, shipshape.stack contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The only place that runs ``docker compose`` and ``docker buildx``.
+
+Builders return an argument list and execute nothing; ``run`` executes one and returns what came back.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import typing as t
+from dataclasses import dataclass
+from pathlib import Path
+
+from ansible_collections.shipshape.stack.plugins.module_utils._errors import StackError
+
+
+@dataclass(frozen=True)
+class Completed:
+    """What a finished command left behind."""
+
+    argv: tuple[str, ...]
+    returncode: int
+    stdout: str
+    stderr: str
+
+    def tail(self, lines: int = 20) -> str:
+        """Return the last ``lines`` of standard error, or of standard output if there is none."""
+        text = self.stderr.strip() or self.stdout.strip()
+        return "\n".join(text.splitlines()[-lines:])
+
+
+@dataclass(frozen=True)
+class Project:
+    """A Compose project on disk. ``files`` are relative to ``directory``; empty means Compose's own search."""
+
+    directory: str
+    name: str | None = None
+    files: tuple[str, ...] = ()
+    env_files: tuple[str, ...] = ()
+    profiles: tuple[str, ...] = ()
+
+    def argv(self, *command: str) -> list[str]:
+        """Build ``docker compose … command`` for this project."""
+        argv = ["docker", "compose", "--ansi", "never", "--project-directory", self.directory]
+        if self.name:
+            argv += ["--project-name", self.name]
+        for flag, values in (("--file", self.files), ("--env-file", self.env_files), ("--profile", self.profiles)):
+            for value in values:
+                argv += [flag, value]
+        return [*argv, *command]
+
+
+def run(argv: t.Sequence[str], *, cwd: str | None = None, timeout: float | None = None, stdin: str = "") -> Completed:
+    """Run ``argv`` to its end; ``timeout`` is in seconds.
+
+    Raises StackError when the program is missing or the time is over; an exit code other than 0 is the caller's.
+    """
+    try:
+        done = subprocess.run(
+            list(argv),
+            cwd=cwd,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout,
+            check=False,
+        )
+    except FileNotFoundError as error:
+        raise StackError(
+            f"The command {argv[0]!r} was not found on this host.",
+            evidence=str(error),
+            fix="Apply the role shipshape.stack.docker_engine first.",
+        ) from error
+    except subprocess.TimeoutExpired as error:
+        raise StackError(
+            f"{' '.join(argv[:4])} … did not end within {timeout:g} s.",
+            evidence=(error.stderr or b"").decode(errors="replace")[-2000:],
+            fix="Look at the evidence; raise the timeout if the work is merely slow.",
+        ) from error
+    return Completed(tuple(argv), done.returncode, done.stdout, done.stderr)
+
+
+def start(argv: t.Sequence[str], *, cwd: str, output: t.IO[str]) -> subprocess.Popen[str]:
+    """Start ``argv`` and return at once; both of its streams go to the file ``output``."""
+    return subprocess.Popen(
+        list(argv), cwd=cwd, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def config(project: Project) -> dict[str, t.Any]:
+    """Return the project as Compose understands it (``config --format json``)."""
+    done = _checked(project, "config", "--format", "json")
+    model: dict[str, t.Any] = json.loads(done.stdout)
+    return model
+
+
+def config_yaml(project: Project) -> str:
+    """Return the canonical YAML of the project: variables interpolated, short forms expanded, paths absolute."""
+    return _checked(project, "config").stdout
+
+
+def config_hashes(project: Project) -> dict[str, str]:
+    """Return service -> config hash, as Compose writes it into the label of a container it creates."""
+    done = _checked(project, "config", "--hash", "*")
+    return dict(line.split() for line in done.stdout.splitlines() if line.strip())
+
+
+def versions() -> dict[str, str]:
+    """Return ``{"compose": "2.26.1", "buildx": "0.13.1"}``; a missing plugin gives an empty string."""
+    found = {}
+    for plugin in ("compose", "buildx"):
+        done = run(["docker", plugin, "version"])
+        match = re.search(r"\d+\.\d+\.\d+", done.stdout) if done.returncode == 0 else None
+        found[plugin] = match.group() if match else ""
+    return found
+
+
+def up_argv(project: Project, services: t.Sequence[str], *options: str) -> list[str]:
+    """Build ``up``: detached, never building, services in Compose's own dependency order."""
+    return project.argv("up", "--detach", "--no-build", "--quiet-pull", *options, *services)
+
+
+def run_argv(project: Project, service: str, name: str, command: t.Sequence[str]) -> list[str]:
+    """Build ``run`` of a throwaway container of ``service`` with the service's own configuration."""
+    return project.argv("run", "--rm", "--no-deps", "--no-TTY", "--name", name, service, *command)
+
+
+def build_argv(
+    *,
+    context: str,
+    dockerfile: str,
+    tag: str,
+    target: str = "",
+    args: t.Mapping[str, str] | None = None,
+    secrets: t.Mapping[str, str] | None = None,
+    labels: t.Mapping[str, str] | None = None,
+) -> list[str]:
+    """Build ``buildx build`` into the Engine's own image store. ``secrets`` maps a BuildKit secret id to a file."""
+    argv = ["docker", "buildx", "build", "--load", "--progress", "plain", "--tag", tag, "--file", dockerfile]
+    if target:
+        argv += ["--target", target]
+    for key, value in sorted((args or {}).items()):
+        argv += ["--build-arg", f"{key}={value}"]
+    for key, value in sorted((labels or {}).items()):
+        argv += ["--label", f"{key}={value}"]
+    for key, path in sorted((secrets or {}).items()):
+        argv += ["--secret", f"id={key},src={path}"]
+    return [*argv, context]
+
+
+def _checked(project: Project, *command: str) -> Completed:
+    if not Path(project.directory).is_dir():
+        raise StackError(
+            f"The project directory {project.directory} does not exist.",
+            fix="Set project_src to the directory that holds the Compose file.",
+        )
+    done = run(project.argv(*command), cwd=project.directory)
+    if done.returncode != 0:
+        raise StackError(
+            f"Compose cannot read the project in {project.directory}.",
+            evidence=done.tail(),
+            fix="Correct the file named above; `docker compose config` shows the same message.",
+        )
+    return done

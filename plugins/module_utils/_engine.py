@@ -1,0 +1,228 @@
+# Copyright: (c) 2026, shipshape.stack contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The only place that talks to the Engine API, through the ``docker`` SDK."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+import typing as t
+from dataclasses import dataclass
+
+from ansible_collections.shipshape.stack.plugins.module_utils._errors import StackError
+
+try:
+    import docker
+    import docker.errors
+    import requests.exceptions
+except ImportError as import_error:
+    SDK_ERROR: ImportError | None = import_error
+else:
+    SDK_ERROR = None
+
+PROJECT_LABEL = "com.docker.compose.project"
+SERVICE_LABEL = "com.docker.compose.service"
+HASH_LABEL = "com.docker.compose.config-hash"
+IMAGE_LABEL = "com.docker.compose.image"
+ONEOFF_LABEL = "com.docker.compose.oneoff"
+
+
+@dataclass(frozen=True)
+class Container:
+    """A container as ``inspect`` shows it. ``health`` is ``none`` where there is no healthcheck."""
+
+    id: str
+    name: str
+    service: str
+    status: str
+    health: str
+    exit_code: int
+    oom_killed: bool
+    restart_count: int
+    started_at: str
+    error: str
+    config_hash: str
+    image: str
+    probes: tuple[str, ...] = ()
+
+
+def connect() -> t.Any:
+    """Return a client of the Engine that DOCKER_HOST or the default socket leads to."""
+    if SDK_ERROR is not None:
+        raise StackError(
+            "The Docker SDK for Python is missing on this host.",
+            evidence=str(SDK_ERROR),
+            fix="Apply the role shipshape.stack.docker_engine, or install the package python3-docker.",
+        )
+    try:
+        client = docker.from_env(version="auto", timeout=120)
+        client.ping()
+    except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
+        raise StackError(
+            "The Docker Engine does not answer.",
+            evidence=str(error),
+            fix="Start it (`systemctl start docker` or `service docker start`) and read its log "
+            "(`journalctl -u docker` or /var/log/docker.log).",
+        ) from error
+    return client
+
+
+def containers(client: t.Any, project: str) -> list[Container]:
+    """Return the containers of a Compose project in any state, without those of ``compose run``."""
+    found = client.api.containers(all=True, filters={"label": f"{PROJECT_LABEL}={project}"})
+    result = []
+    for item in found:
+        if item["Labels"].get(ONEOFF_LABEL) == "True":
+            continue
+        container = inspect(client, item["Id"])
+        if container is not None:
+            result.append(container)
+    return sorted(result, key=lambda container: container.name)
+
+
+def inspect(client: t.Any, container_id: str) -> Container | None:
+    """Return one container, or None if it is gone."""
+    try:
+        data = client.api.inspect_container(container_id)
+    except docker.errors.NotFound:
+        return None
+    state, labels = data["State"], data["Config"].get("Labels") or {}
+    health = state.get("Health") or {}
+    probes = tuple(
+        f"exit {probe['ExitCode']}: {probe['Output'].strip()}"[:500] for probe in (health.get("Log") or [])[-3:]
+    )
+    return Container(
+        id=data["Id"],
+        name=data["Name"].lstrip("/"),
+        service=labels.get(SERVICE_LABEL, ""),
+        status=state["Status"],
+        health=health.get("Status", "none"),
+        exit_code=state["ExitCode"],
+        oom_killed=state["OOMKilled"],
+        restart_count=data["RestartCount"],
+        started_at=state["StartedAt"],
+        error=state.get("Error", ""),
+        config_hash=labels.get(HASH_LABEL, ""),
+        image=labels.get(IMAGE_LABEL) or data["Image"],
+        probes=probes,
+    )
+
+
+def image_id(client: t.Any, reference: str) -> str | None:
+    """Return the id of a local image, or None where there is no such image."""
+    try:
+        return str(client.api.inspect_image(reference)["Id"])
+    except docker.errors.ImageNotFound:
+        return None
+
+
+def log_tail(client: t.Any, container_id: str, lines: int = 20) -> str:
+    """Return the last lines of a container's output; a container that is gone has none."""
+    try:
+        raw = client.api.logs(container_id, tail=lines, stdout=True, stderr=True)
+    except docker.errors.NotFound:
+        return ""
+    return str(raw.decode(errors="replace")).strip()
+
+
+def run_once(
+    client: t.Any,
+    image: str,
+    command: t.Sequence[str],
+    *,
+    user: str = "",
+    mounts: t.Mapping[str, str] | None = None,
+    tmpfs: t.Sequence[str] = ("/tmp",),
+    entrypoint: t.Sequence[str] | None = None,
+) -> tuple[int, str]:
+    """Run a throwaway container and return its exit code and output.
+
+    It has no network, no capability and a read-only root; ``mounts`` maps a host path to a read-only path inside.
+    """
+    binds = {host: {"bind": inside, "mode": "ro"} for host, inside in (mounts or {}).items()}
+    try:
+        container = client.containers.create(
+            image,
+            list(command),
+            user=user,
+            volumes=binds,
+            tmpfs=dict.fromkeys(tmpfs, ""),
+            entrypoint=list(entrypoint) if entrypoint is not None else None,
+            network_mode="none",
+            read_only=True,
+            cap_drop=["ALL"],
+            security_opt=["no-new-privileges:true"],
+        )
+        try:
+            container.start()
+            code = int(container.wait()["StatusCode"])
+            return code, container.logs().decode(errors="replace")
+        finally:
+            container.remove(force=True, v=True)
+    except docker.errors.APIError as error:
+        raise StackError(
+            f"A container of the image {image} could not be run.",
+            evidence=str(error.explanation or error),
+            fix="Check that the image exists and that the Engine's log shows no error.",
+        ) from error
+
+
+class EventStream:
+    """Container events of one Compose project, readable with a deadline.
+
+    The subscription exists when the constructor returns, so an inspection made after it misses nothing.
+    """
+
+    def __init__(self, client: t.Any, project: str) -> None:
+        self._stream = client.events(decode=True, filters={"type": "container", "label": f"{PROJECT_LABEL}={project}"})
+        self._queue: queue.Queue[dict[str, t.Any] | None] = queue.Queue()
+        threading.Thread(target=self._pump, daemon=True).start()
+
+    def _pump(self) -> None:
+        try:
+            for event in self._stream:
+                self._queue.put(event)
+        except (OSError, ValueError, docker.errors.DockerException, requests.exceptions.RequestException):
+            # close() from the other thread, or the Engine went away: both end the stream.
+            pass
+        finally:
+            self._queue.put(None)
+
+    def next(self, timeout: float) -> dict[str, t.Any] | None:
+        """Return the next event, or None when ``timeout`` seconds passed without one.
+
+        Raises StackError when the Engine closed the stream.
+        """
+        try:
+            event = self._queue.get(timeout=max(timeout, 0.0))
+        except queue.Empty:
+            return None
+        if event is None:
+            raise StackError(
+                "The Engine closed the event stream while containers were being started.",
+                fix="Read the Engine's log; when it runs again, repeat the deploy: it converges.",
+            )
+        return event
+
+    def put(self, event: dict[str, t.Any]) -> None:
+        """Add an event of our own (the end of the Compose command) to the same queue."""
+        self._queue.put(event)
+
+    def close(self) -> None:
+        """End the subscription."""
+        self._stream.close()
+
+
+def execute(client: t.Any, container_id: str, argv: t.Sequence[str]) -> tuple[int, str]:
+    """Run a command in a running container and return its exit code and output."""
+    handle = client.api.exec_create(container_id, list(argv))["Id"]
+    output = client.api.exec_start(handle).decode(errors="replace")
+    return int(client.api.exec_inspect(handle)["ExitCode"]), output
+
+
+def remove(client: t.Any, name: str) -> None:
+    """Remove a container by name, running or not; one that is gone already is fine."""
+    with contextlib.suppress(docker.errors.NotFound):
+        client.api.remove_container(name, force=True, v=True)

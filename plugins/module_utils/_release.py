@@ -1,0 +1,182 @@
+# Copyright: (c) 2026, shipshape.stack contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Records on disk: atomic writes, the deploy lock, and release directories."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import getpass
+import hashlib
+import json
+import os
+import shutil
+import socket
+import tempfile
+import typing as t
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ansible_collections.shipshape.stack.plugins.module_utils._errors import StackError
+
+RECORD = "release.json"
+
+
+@dataclass(frozen=True)
+class Release:
+    """One deployed state. ``outcome`` is ``staged``, ``deployed`` or ``failed``; times are UTC, ISO 8601."""
+
+    id: str
+    content_hash: str
+    created: str
+    created_by: str
+    images: dict[str, str]
+    outcome: str
+    revision: str = ""
+    deployed: str = ""
+
+
+def write_atomically(path: Path, content: str, *, mode: int = 0o640, uid: int = -1, gid: int = -1) -> bool:
+    """Make ``path`` hold ``content`` with ``mode`` and owner (-1: keep); return whether anything changed.
+
+    The file is replaced by rename after it reached the disk, so a reader sees the old or the new content.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        status = path.stat()
+        same_owner = uid in (-1, status.st_uid) and gid in (-1, status.st_gid)
+        if same_owner and status.st_mode & 0o7777 == mode and path.read_text(encoding="utf-8") == content:
+            return False
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fchmod(stream.fileno(), mode)
+            os.fchown(stream.fileno(), uid, gid)
+            os.fsync(stream.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    return True
+
+
+def content_hash(parts: t.Mapping[str, str]) -> str:
+    """Return the SHA-256 of named contents, independent of their order."""
+    digest = hashlib.sha256()
+    for name in sorted(parts):
+        digest.update(f"{name}\0{len(parts[name])}\0{parts[name]}".encode())
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def lock(path: Path) -> t.Iterator[None]:
+    """Hold the deploy lock; the kernel drops it when its holder dies, so it is never stale.
+
+    Raises StackError that names the holder when another deploy is running.
+    """
+    with path.open("a+", encoding="utf-8") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            stream.seek(0)
+            raise StackError(
+                "Another deploy of this project is running on this host.",
+                evidence=stream.read().strip() or "The holder has not written its name yet.",
+                fix="Wait until it ends. If it hangs, stop the process named above; the lock goes with it.",
+            ) from error
+        stream.truncate(0)
+        stream.write(f"pid {os.getpid()} on {socket.gethostname()}, user {getpass.getuser()}, since {utc_now()}\n")
+        stream.flush()
+        yield
+
+
+def utc_now() -> str:
+    """Return the time as ``2026-01-31T23:59:59Z``."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def read(directory: Path) -> Release:
+    """Return the record of a release directory."""
+    try:
+        return Release(**json.loads((directory / RECORD).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise StackError(
+            f"The release record in {directory} cannot be read.",
+            evidence=str(error),
+            fix="Remove this directory if `current` does not point at it; the next deploy makes a new one.",
+        ) from error
+
+
+def current(root: Path) -> Release | None:
+    """Return the release that `current` points at, or None before the first deploy."""
+    link = root / "current"
+    return read(link.resolve()) if link.exists() else None
+
+
+def listed(root: Path) -> list[Release]:
+    """Return all whole releases, the newest first."""
+    directories = sorted((root / "releases").glob("*/" + RECORD), reverse=True)
+    return [read(path.parent) for path in directories]
+
+
+def stage(root: Path, release: Release, files: t.Mapping[str, str], *, uid: int, gid: int) -> Path:
+    """Write a release directory whole: it appears under its name with everything in it, or not at all."""
+    releases = root / "releases"
+    target = releases / release.id
+    scratch = Path(tempfile.mkdtemp(dir=releases, prefix=".staging-"))
+    try:
+        contents = {**files, RECORD: _json(release)}
+        for name, content in contents.items():
+            path = scratch / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, content, uid=uid, gid=gid)
+        for directory in [scratch, *(path for path in scratch.rglob("*") if path.is_dir())]:
+            directory.chmod(0o750)
+            os.chown(directory, uid, gid)
+        scratch.rename(target)
+    except BaseException:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise
+    return target
+
+
+def record(root: Path, release: Release) -> bool:
+    """Rewrite the record of an existing release; return whether it changed."""
+    path = root / "releases" / release.id / RECORD
+    status = path.stat()
+    return write_atomically(path, _json(release), uid=status.st_uid, gid=status.st_gid)
+
+
+def activate(root: Path, release_id: str) -> bool:
+    """Point `current` at a release, atomically; return whether it moved."""
+    link, target = root / "current", f"releases/{release_id}"
+    if link.is_symlink() and str(link.readlink()) == target:
+        return False
+    scratch = root / ".current.new"
+    scratch.unlink(missing_ok=True)
+    scratch.symlink_to(target)
+    scratch.replace(link)
+    return True
+
+
+def prune(root: Path, keep: int) -> list[str]:
+    """Remove all but the ``keep`` newest releases; the current one always stays. Return the ids removed."""
+    link = root / "current"
+    active = link.resolve().name if link.exists() else ""
+    removed = []
+    for release in [item for item in listed(root) if item.id != active][max(keep - 1, 0) :]:
+        shutil.rmtree(root / "releases" / release.id)
+        removed.append(release.id)
+    return removed
+
+
+def release_id(digest: str) -> str:
+    """Return ``20260131T235959Z-1a2b3c4d5e`` for a content hash."""
+    return f"{datetime.now(UTC).strftime('%Y%m%dT%H%M%SZ')}-{digest[:10]}"
+
+
+def _json(release: Release) -> str:
+    return json.dumps(asdict(release), indent=2, sort_keys=True) + "\n"

@@ -1,0 +1,267 @@
+# Copyright: (c) 2026, shipshape.stack contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The conductor of `compose_up`: plan, apply, and wait at the health gate."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+import time
+import typing as t
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from ansible_collections.shipshape.stack.plugins.module_utils import _compose, _diagnosis, _engine, _health, _plan
+from ansible_collections.shipshape.stack.plugins.module_utils._errors import StackError
+
+_ENDED = "shipshape.compose.ended"
+
+
+@dataclass(frozen=True)
+class Options:
+    """The user's wishes; times are seconds. An empty ``services`` means all of them."""
+
+    services: tuple[str, ...] = ()
+    remove_orphans: bool = True
+    wait_timeout: float = 300.0
+    stable_for: float = 5.0
+
+
+@dataclass(frozen=True)
+class Target:
+    """A project as it should be, and the plan that leads there."""
+
+    name: str
+    desired: tuple[_plan.Desired, ...]
+    expectations: tuple[_health.Expectation, ...]
+    changes: tuple[_plan.Change, ...]
+
+
+@dataclass
+class Gate:
+    """The running state of the health gate: what each container was last seen doing."""
+
+    target: Target
+    tracks: dict[str, _health.Track] = field(default_factory=dict)
+
+    def see(self, container: _engine.Container) -> None:
+        """Take over an inspected container. Exits of long ago do not count: Compose is about to start it again."""
+        started = _epoch(container.started_at)
+        track = _health.Track(id=container.id, service=container.service, status="created")
+        if container.status == "restarting":
+            track = replace(track, exits=1)
+        elif container.status in ("running", "paused"):
+            track = replace(track, status=container.status, health=container.health, since=started, born=started)
+        elif container.status == "exited" and container.exit_code == 0:
+            track = replace(track, status="exited", since=started)
+        self.tracks[container.id] = track
+
+    def hear(self, event: dict[str, t.Any]) -> None:
+        """Take over one Engine event. Containers that are being replaced are none of our concern."""
+        actor = event["Actor"]["Attributes"]
+        service = actor.get(_engine.SERVICE_LABEL, "")
+        hashes = {wanted.service: wanted.config_hash for wanted in self.target.desired}
+        replaced = {gone for change in self.target.changes for gone in change.replaces}
+        container, action, now = event["Actor"]["ID"], event["Action"], event["timeNano"] / 1e9
+        if container in replaced or hashes.get(service) != actor.get(_engine.HASH_LABEL):
+            return
+        if actor.get(_engine.ONEOFF_LABEL) == "True":
+            return
+        track = self.tracks.get(container) or _health.Track(id=container, service=service, status="created")
+        after = _health.advance(track, action, exit_code=int(actor.get("exitCode", 0)), now=now)
+        if after is None:
+            self.tracks.pop(container, None)
+        else:
+            self.tracks[container] = after
+
+    def verdicts(self, now: float) -> list[_health.Verdict]:
+        """Return the verdict on every service of the target."""
+        return [_health.judge(wanted, self.tracks.values(), now) for wanted in self.target.expectations]
+
+    def wait_until(self, now: float) -> float:
+        """Return when to look again if no event comes."""
+        return _health.next_check(self.target.expectations, self.tracks.values(), now)
+
+
+class GateClosed(StackError):
+    """One or more services did not become ready; ``failures`` holds the evidence of each."""
+
+    def __init__(self, failures: t.Sequence[_diagnosis.Evidence]) -> None:
+        names = ", ".join(item.service for item in failures)
+        super().__init__(
+            f"The health gate stays closed: {names} did not become ready.",
+            evidence=_diagnosis.report(failures),
+            fix=_diagnosis.diagnose(failures[0])[0].fix,
+        )
+        self.failures = tuple(failures)
+
+    def result(self) -> dict[str, t.Any]:
+        """Return the keyword arguments for ``fail_json``, with the evidence on each service."""
+        return {**super().result(), "failures": [_diagnosis.as_result(item) for item in self.failures]}
+
+
+def prepare(client: t.Any, project: _compose.Project, options: Options) -> Target:
+    """Compare the declared project with what runs."""
+    model = _compose.config(project)
+    services: dict[str, t.Any] = model["services"]
+    unknown = sorted(set(options.services) - set(services))
+    if unknown:
+        raise StackError(
+            f"The project has no service named {', '.join(unknown)}.",
+            evidence=f"Its services are: {', '.join(sorted(services))}.",
+            fix="Correct `services`.",
+        )
+    hashes = _compose.config_hashes(project)
+    finishing = _must_finish(services)
+    chosen = _with_dependencies(services, options.services or tuple(services))
+    expectations = tuple(
+        _health.expectation(
+            name,
+            services[name],
+            name in finishing,
+            wait_timeout=options.wait_timeout,
+            stable_for=options.stable_for,
+        )
+        for name in chosen
+    )
+    desired = tuple(
+        _plan.Desired(
+            service=wanted.service,
+            config_hash=hashes[wanted.service],
+            image_id=_engine.image_id(client, services[wanted.service].get("image") or ""),
+            replicas=wanted.replicas,
+            may_finish=wanted.may_finish,
+        )
+        for wanted in expectations
+    )
+    present = _engine.containers(client, model["name"])
+    every_service = [item for item in present if item.service in chosen or item.service not in services]
+    changes = _plan.plan(desired, every_service, remove_orphans=options.remove_orphans)
+    return Target(model["name"], desired, expectations, tuple(changes))
+
+
+def apply(client: t.Any, project: _compose.Project, options: Options, target: Target) -> list[_health.Verdict]:
+    """Run Compose, follow the events, and return the verdicts once every service is ready.
+
+    Raises GateClosed as soon as one service cannot become ready any more, or its time is over.
+    """
+    stream = _engine.EventStream(client, target.name)
+    started = time.time()
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
+        flags = ["--remove-orphans"] if options.remove_orphans else []
+        names = [wanted.service for wanted in target.desired]
+        compose = _compose.start(_compose.up_argv(project, names, *flags), cwd=project.directory, output=output)
+        watcher = threading.Thread(target=_announce_end, args=(compose, stream), daemon=True)
+        watcher.start()
+        try:
+            verdicts = _follow(client, stream, target, deadline=started + options.wait_timeout)
+        finally:
+            if compose.poll() is None:
+                compose.terminate()
+            compose.wait()
+            watcher.join()
+            stream.close()
+        output.seek(0)
+        text = output.read()
+    bad = [verdict for verdict in verdicts if verdict.status != "ready"]
+    if not bad and compose.returncode == 0:
+        return verdicts
+    failures = [collect(client, target.name, verdict) for verdict in bad if verdict.status != "waiting"]
+    if not failures:
+        raise StackError(
+            "Compose could not bring the project up.",
+            evidence="\n".join(text.strip().splitlines()[-20:]),
+            fix=_compose_fix(text),
+        )
+    raise GateClosed(failures)
+
+
+def collect(client: t.Any, project: str, verdict: _health.Verdict) -> _diagnosis.Evidence:
+    """Gather the evidence on a service from its worst container."""
+    own = [item for item in _engine.containers(client, project) if item.service == verdict.service]
+    worst = max(own, key=lambda item: (item.status != "running", item.health != "healthy"), default=None)
+    if worst is None:
+        return _diagnosis.Evidence(verdict.service, "", verdict.reason, "missing", 0, False, 0, "", (), "")
+    return _diagnosis.Evidence(
+        service=verdict.service,
+        container=worst.name,
+        verdict=verdict.reason,
+        state=worst.status if worst.health == "none" else f"{worst.status} ({worst.health})",
+        exit_code=worst.exit_code,
+        oom_killed=worst.oom_killed,
+        restart_count=worst.restart_count,
+        error=worst.error,
+        probes=worst.probes,
+        log=_engine.log_tail(client, worst.id),
+    )
+
+
+def _follow(client: t.Any, stream: _engine.EventStream, target: Target, *, deadline: float) -> list[_health.Verdict]:
+    gate = Gate(target)
+    replaced = {gone for change in target.changes for gone in change.replaces}
+    known = {wanted.service for wanted in target.desired}
+    for container in _engine.containers(client, target.name):
+        if container.id not in replaced and container.service in known:
+            gate.see(container)
+    compose_ended = False
+    while True:
+        now = time.time()
+        verdicts = gate.verdicts(now)
+        if any(verdict.status in ("failed", "timeout") for verdict in verdicts):
+            return verdicts
+        if compose_ended and all(verdict.status == "ready" for verdict in verdicts):
+            return verdicts
+        if now >= deadline:
+            return [_overdue(verdict) for verdict in verdicts]
+        event = stream.next(min(gate.wait_until(now), deadline) - now)
+        if event is None:
+            continue
+        if event.get("Action") == _ENDED:
+            compose_ended = True
+            if event["returncode"] != 0:
+                return gate.verdicts(time.time())
+        else:
+            gate.hear(event)
+
+
+def _overdue(verdict: _health.Verdict) -> _health.Verdict:
+    if verdict.status != "waiting":
+        return verdict
+    return replace(verdict, status="timeout", reason=f"is still {verdict.reason} at the end of wait_timeout")
+
+
+def _announce_end(compose: t.Any, stream: _engine.EventStream) -> None:
+    stream.put({"Action": _ENDED, "returncode": compose.wait()})
+
+
+def _must_finish(services: t.Mapping[str, t.Any]) -> set[str]:
+    return {
+        name
+        for definition in services.values()
+        for name, dependency in (definition.get("depends_on") or {}).items()
+        if dependency.get("condition") == "service_completed_successfully"
+    }
+
+
+def _with_dependencies(services: t.Mapping[str, t.Any], chosen: t.Iterable[str]) -> list[str]:
+    wanted: set[str] = set()
+    queue = list(chosen)
+    while queue:
+        name = queue.pop()
+        if name not in wanted:
+            wanted.add(name)
+            queue += [other for other in (services[name].get("depends_on") or {}) if other in services]
+    return [name for name in services if name in wanted]
+
+
+def _compose_fix(text: str) -> str:
+    evidence = _diagnosis.Evidence("", "", "", "", 1, False, 0, "", (), text)
+    return _diagnosis.diagnose(evidence)[0].fix
+
+
+def _epoch(stamp: str) -> float:
+    if stamp.startswith("0001-"):
+        return 0.0
+    # The Engine gives nanoseconds, datetime takes microseconds at most.
+    return datetime.fromisoformat(stamp[:19] + "+00:00").timestamp()

@@ -1,0 +1,101 @@
+# Copyright: (c) 2026, shipshape.stack contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Print, as JSON, what a host has of Docker. Reads only; runs on the host's own Python."""
+
+from __future__ import annotations
+
+import grp
+import importlib.metadata
+import importlib.util
+import json
+import os
+import platform
+import pwd
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+PACKAGES = (
+    *("docker-ce", "docker-ce-cli", "docker-ce-rootless-extras", "docker-buildx-plugin", "docker-compose-plugin"),
+    *("docker.io", "docker-cli", "docker-buildx", "docker-compose", "docker-doc", "docker-engine", "podman-docker"),
+    *("containerd.io", "containerd", "runc"),
+)
+
+
+def output(*command: str) -> str:
+    """Return what ``command`` prints, or nothing if it is not there, fails or takes longer than ten seconds."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout if done.returncode == 0 else ""
+
+
+def version_in(text: str) -> str:
+    """Return the first dotted number of ``text``: ``26.1.5`` of ``Docker version 26.1.5+dfsg1, build 411e817``."""
+    found = re.search(r"\d+(\.\d+)+", text)
+    return found.group() if found else ""
+
+
+def installed_packages() -> dict[str, dict[str, str]]:
+    """Return version and selection (``install`` or ``hold``) of those of PACKAGES that are installed."""
+    lines = subprocess.run(
+        ["dpkg-query", "-W", "-f", "${Package} ${db:Status-Want} ${db:Status-Status} ${Version}\n", *PACKAGES],
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout.splitlines()
+    fields = [line.split() for line in lines]
+    return {
+        line[0]: {"selection": line[1], "version": line[3]} for line in fields if len(line) == 4 and line[2] == "installed"
+    }
+
+
+def users_outside_the_docker_group(users: list[str]) -> list[str]:
+    """Return those of ``users`` who exist and are not in the docker group."""
+    try:
+        group = grp.getgrnam("docker")
+    except KeyError:
+        return [user for user in users if exists(user)]
+    return [user for user in users if exists(user) and user not in group.gr_mem and pwd.getpwnam(user).pw_gid != group.gr_gid]
+
+
+def exists(user: str) -> bool:
+    """Tell whether the host has an account of this name."""
+    try:
+        pwd.getpwnam(user)
+    except KeyError:
+        return False
+    return True
+
+
+def main() -> None:
+    """Look, and print."""
+    os.environ["PATH"] += ":/usr/local/sbin:/usr/sbin:/sbin"
+    users = sys.argv[1:]
+    release = platform.freedesktop_os_release()
+    sdk = importlib.util.find_spec("docker") and importlib.util.find_spec("requests")
+    print(
+        json.dumps(
+            {
+                "root": os.geteuid() == 0,
+                "distribution": release.get("ID", ""),
+                "codename": release.get("VERSION_CODENAME", ""),
+                "systemd": Path("/run/systemd/system").is_dir(),
+                "configuration_directory": Path("/etc/docker").is_dir(),
+                "engine": version_in(output("dockerd", "--version")),
+                "running": bool(output("docker", "version", "--format", "{{.Server.Version}}")),
+                "compose": version_in(output("docker", "compose", "version", "--short")),
+                "buildx": version_in(output("docker", "buildx", "version")),
+                "sdk": importlib.metadata.version("docker") if sdk else "",
+                "packages": installed_packages(),
+                "unknown_users": [user for user in users if not exists(user)],
+                "users_to_add": users_outside_the_docker_group(users),
+            }
+        )
+    )
+
+
+main()
