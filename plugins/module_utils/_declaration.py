@@ -9,6 +9,7 @@ Pure except for ``inspect_source``, which looks at file names in the source tree
 from __future__ import annotations
 
 import difflib
+import json
 import re
 import typing as t
 from dataclasses import dataclass
@@ -124,11 +125,17 @@ class Problem:
 
 @dataclass(frozen=True)
 class Source:
-    """What the source tree holds: package manager of each part, own Dockerfiles, database init scripts."""
+    """What the source tree holds: package manager of each part, own Dockerfiles, database init scripts.
+
+    ``backend_manifest`` is the file the Python dependencies are listed in, ``frontend_tool`` the package manager with
+    the version the repository asks for, as npm takes it (``pnpm@10.4.1``).
+    """
 
     path: str
     backend_manager: str = ""
     frontend_manager: str = ""
+    backend_manifest: str = ""
+    frontend_tool: str = ""
     backend_dockerfile: str = ""
     frontend_dockerfile: str = ""
     init_scripts: tuple[str, ...] = ()
@@ -183,11 +190,15 @@ def inspect_source(path: str, services: t.Mapping[str, t.Any]) -> tuple[Source, 
             fix = f"Correct stack_services.{name}.path, commit a lock file, or disable the service."
             what = "a directory without one" if part.is_dir() else "no such directory"
             found.append(Problem(f"stack_services.{name}.path", f"a directory with one of {names}", what, fix))
+    has_requirements = (root / _part("backend", services) / "requirements.txt").is_file()
+    manifest = "requirements.txt" if managers["backend"] == "pip" and has_requirements else "pyproject.toml"
     scripts = sorted(item for item in (root / "scripts").glob("init-db*") if item.is_file())
     source = Source(
         path=str(root.resolve()),
         backend_manager=managers["backend"],
         frontend_manager=managers["frontend"],
+        backend_manifest=manifest,
+        frontend_tool=_node_tool(root / _part("frontend", services), managers["frontend"]),
         backend_dockerfile=dockerfiles["backend"],
         frontend_dockerfile=dockerfiles["frontend"],
         init_scripts=tuple(str(item) for item in scripts),
@@ -376,6 +387,14 @@ def _secret_problems(secrets: t.Any) -> list[Problem]:
         elif "\n" in value or "\0" in value or '"' in value or "\\" in value:
             found.append(Problem(variable, "one line without quotes and backslashes", "such a character", "Change it."))
     return found
+
+
+def _node_tool(part: Path, manager: str) -> str:
+    if not manager:
+        return ""
+    package = json.loads((part / "package.json").read_text(encoding="utf-8"))
+    pinned = str(package.get("packageManager", "")).split("+")[0]
+    return pinned if pinned.startswith(f"{manager}@") else {"pnpm": "pnpm@10", "yarn": "yarn@1", "npm": "npm"}[manager]
 
 
 def _part(name: str, services: Values) -> str:

@@ -13,7 +13,6 @@ import typing as t
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from ansible_collections.shipshape.stack.plugins.module_utils import _engine
 from ansible_collections.shipshape.stack.plugins.module_utils._errors import StackError
 from ansible_collections.shipshape.stack.plugins.module_utils._release import content_hash, write_atomically
 
@@ -79,9 +78,9 @@ def wrong_modes(directory: Path, files: t.Mapping[str, str]) -> list[str]:
     return [name for name, path in paths.items() if path.is_file() and path.stat().st_mode & 0o7777 != _MODE]
 
 
-def stamp(files: t.Mapping[str, str], image_id: str) -> str:
-    """Return what identifies a validation: the same content with the same image."""
-    return f"{content_hash({**files, STAMP: image_id})}\n"
+def stamp(files: t.Mapping[str, str], image: str) -> str:
+    """Return what identifies a validation: the same content with the same image, whose reference is a content hash."""
+    return f"{content_hash({**files, STAMP: image})}\n"
 
 
 def is_validated(directory: Path, expected: str) -> bool:
@@ -96,6 +95,9 @@ def validate(client: t.Any, image: str, files: t.Mapping[str, str], *, scratch: 
 
     ``scratch`` is an existing directory the candidate is written below. Raises StackError with nginx's own line.
     """
+    # The Docker SDK takes 0.4 s to load, and most runs change nothing.
+    from ansible_collections.shipshape.stack.plugins.module_utils import _engine
+
     candidate = Path(tempfile.mkdtemp(prefix=".nginx-candidate-", dir=scratch))
     try:
         write_files(candidate, files)
