@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import typing as t
+from pathlib import Path
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
@@ -26,8 +27,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         found = _declaration.problems(values)
         if not found:
             services = _declaration.services_of(values)
-            path = self._loader.path_dwim(self._task.args["source"])
-            source, lacking = _declaration.inspect_source(path, services)
+            path = Path(self._task.args["source"]).expanduser().absolute()
+            source, lacking = _declaration.inspect_source(str(path), services)
             found += lacking
         if found:
             count = "1 problem" if len(found) == 1 else f"{len(found)} problems"

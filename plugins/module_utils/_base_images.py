@@ -47,7 +47,7 @@ _UNREACHABLE = (
 
 @dataclass(frozen=True)
 class Distribution:
-    """Where packages come from. ``security_mirror`` may be empty; ``serial`` is any text that stands for a package state."""
+    """Where packages come from. ``security_mirror`` may be empty; ``serial`` stands for a state of the packages."""
 
     suite: str
     mirror: str
@@ -112,6 +112,11 @@ def distro_tags(distribution: Distribution, recipes: Recipes) -> dict[str, str]:
     return tags
 
 
+def recipe_hash(tag: str) -> str:
+    """Return the hash in a tag that ``distro_tags`` made."""
+    return tag.rsplit("-", 1)[1]
+
+
 def _hash(files: t.Mapping[str, str], *parts: str) -> str:
     return hashlib.sha256(json.dumps([sorted(files.items()), *parts]).encode()).hexdigest()
 
@@ -167,7 +172,7 @@ def bootstrap_argv(distribution: Distribution, packages: str, recipe: str, archi
 
 def import_argv(archive: str, tag: str) -> list[str]:
     """Build ``docker import`` of the bootstrapped base."""
-    changes = ["ENV LANG=C.UTF-8", 'CMD ["bash"]', f"LABEL {RECIPE_LABEL}={tag.rsplit('-', 1)[1]}"]
+    changes = ["ENV LANG=C.UTF-8", 'CMD ["bash"]', f"LABEL {RECIPE_LABEL}={recipe_hash(tag)}"]
     return ["docker", "import", *(word for change in changes for word in ("--change", change)), archive, tag]
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import stat
 import typing as t
@@ -51,13 +52,14 @@ def base_references(dockerfile: str, args: t.Mapping[str, str]) -> list[str]:
     values: dict[str, str] = {}
     stages, found = {"scratch"}, []
     for line in dockerfile.splitlines():
-        if match := re.match(r"\s*ARG\s+(\w+)(?:=(\S+))?", line, re.IGNORECASE):
-            values[match[1]] = args.get(match[1], match[2] or "")
+        if re.match(r"\s*ARG\s", line, re.IGNORECASE):
+            for name, default in re.findall(r"\s(\w+)(?:=(\"[^\"]*\"|'[^']*'|\S+))?", line):
+                values[name] = args.get(name, _expand(default.strip("\"'"), values))
         elif match := re.match(r"\s*FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?", line, re.IGNORECASE):
-            reference = re.sub(r"\$\{?(\w+)\}?", lambda name: values.get(name[1], ""), match[1])
-            if reference not in stages:
+            reference = _expand(match[1].strip("\"'"), values)
+            if reference.lower() not in stages:
                 found.append(reference)
-            stages.add(match[2] or "")
+            stages.add((match[2] or "").lower())
     return list(dict.fromkeys(found))
 
 
@@ -76,10 +78,10 @@ def content_hash(build: Build, base_ids: t.Mapping[str, str]) -> str:
         path = root / name
         status = path.lstat()
         if stat.S_ISLNK(status.st_mode):
-            digest.update(f"link {name}\0{path.readlink()}\0".encode())
+            digest.update(os.fsencode(f"link {name}\0{path.readlink()}\0"))
         elif stat.S_ISREG(status.st_mode):
             executable = bool(status.st_mode & stat.S_IXUSR)
-            digest.update(f"file {name}\0{executable}\0{status.st_size}\0".encode())
+            digest.update(os.fsencode(f"file {name}\0{executable}\0{status.st_size}\0"))
             digest.update(path.read_bytes())
     return digest.hexdigest()
 
@@ -96,6 +98,12 @@ def dockerfile_text(build: Build) -> str:
         raise StackError(
             f"The Dockerfile {build.dockerfile} cannot be read.", evidence=str(error), fix="Correct `dockerfile`."
         ) from error
+
+
+def _expand(text: str, values: t.Mapping[str, str]) -> str:
+    """Fill in ``$NAME``, ``${NAME}`` and ``${NAME:-default}``. Dockerfile reference: environment replacement."""
+    pattern = r"\$(?:(\w+)|\{(\w+)(?::?-([^}]*))?\})"
+    return re.sub(pattern, lambda match: values.get(match[1] or match[2]) or match[3] or "", text)
 
 
 def _ignored(build: Build) -> list[str]:

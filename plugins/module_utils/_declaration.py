@@ -25,6 +25,7 @@ PLACEHOLDERS = frozenset(
     }
 )
 SHORTEST_SECRET = 8
+_SIZES = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
 GENERATED_SECRETS = ("postgres_password", "redis_password", "secret_key")
 
 _PYTHON_LOCKS = (("uv.lock", "uv"), ("poetry.lock", "poetry"), ("requirements.txt", "pip"), ("pyproject.toml", "pip"))
@@ -65,7 +66,11 @@ PRESET: dict[str, dict[str, t.Any]] = {
         "stop_grace_period": "30s",
         "path": "apps/backend",
         "health_path": "/health",
-        "command": ["uvicorn", "app.main:app", "--host", "0.0.0.0", "--port", "8000", "--no-server-header"],
+        "command": [
+            *("uvicorn", "app.main:app", "--host", "0.0.0.0", "--port", "8000"),
+            # Only the edge can reach the service, so its forwarded headers are true.
+            *("--forwarded-allow-ips", "*", "--timeout-graceful-shutdown", "20", "--no-server-header"),
+        ],
     },
     "worker": {
         "kind": "celery",
@@ -158,7 +163,13 @@ def services_of(values: Values) -> dict[str, dict[str, t.Any]]:
     overrides = values.get("stack_services") or {}
     complete = {}
     for name, preset in PRESET.items():
-        service = {**_COMMON, **preset, **(overrides.get(name) or {})}
+        stated = overrides.get(name) or {}
+        service = {**_COMMON, **preset, **stated}
+        # A limit below the preset's reservation lowers the reservation too; the Engine refuses one above the limit.
+        if "memory_reserved" not in stated and size(service["memory_reserved"]) > size(service["memory"]):
+            service["memory_reserved"] = service["memory"]
+        if "cpus_reserved" not in stated:
+            service["cpus_reserved"] = min(service["cpus_reserved"], service["cpus"])
         service["gid"] = service["uid"]
         if service.pop("enabled"):
             complete[name] = service
@@ -193,12 +204,22 @@ def inspect_source(path: str, services: t.Mapping[str, t.Any]) -> tuple[Source, 
     has_requirements = (root / _part("backend", services) / "requirements.txt").is_file()
     manifest = "requirements.txt" if managers["backend"] == "pip" and has_requirements else "pyproject.toml"
     scripts = sorted(item for item in (root / "scripts").glob("init-db*") if item.is_file())
+    tool = ""
+    if managers["frontend"]:
+        manifest_file = root / _part("frontend", services) / "package.json"
+        try:
+            tool = _node_tool(manifest_file, managers["frontend"])
+        except (OSError, ValueError) as error:
+            fix = "Commit a package.json beside the lock file."
+            found.append(
+                Problem("stack_services.frontend.path", "a directory with a readable package.json", str(error), fix)
+            )
     source = Source(
         path=str(root.resolve()),
         backend_manager=managers["backend"],
         frontend_manager=managers["frontend"],
         backend_manifest=manifest,
-        frontend_tool=_node_tool(root / _part("frontend", services), managers["frontend"]),
+        frontend_tool=tool,
         backend_dockerfile=dockerfiles["backend"],
         frontend_dockerfile=dockerfiles["frontend"],
         init_scripts=tuple(str(item) for item in scripts),
@@ -230,8 +251,19 @@ def model(values: Values, source: Source) -> dict[str, t.Any]:
 
 def is_placeholder(value: str) -> bool:
     """Return whether a secret is one of the words people forget to replace, or too short to be one."""
+    return forgotten(value) or len(value) < SHORTEST_SECRET
+
+
+def forgotten(value: str) -> bool:
+    """Return whether a value is one of the words people forget to replace."""
     word = value.strip().lower().strip("<>{}$")
-    return word in PLACEHOLDERS or len(value) < SHORTEST_SECRET or bool(re.match(r"change.?(this|me)", word))
+    return word in PLACEHOLDERS or bool(re.match(r"change.?(this|me)", word))
+
+
+def size(value: t.Any) -> int:
+    """Return bytes for a Compose size: ``512M``, ``1gb`` or a number of bytes."""
+    match = re.fullmatch(r"([\d.]+)\s*([kmgt]?)b?", str(value or 0).strip().lower())
+    return int(float(match[1]) * _SIZES[match[2]]) if match else 0
 
 
 def _secret_files(values: Values, services: Values, extra: t.Sequence[str]) -> dict[str, t.Any]:
@@ -321,6 +353,16 @@ def _service_problems(name: str, settings: t.Any) -> list[Problem]:
             found.append(Problem(variable, "a known setting", f"`{key}`", fix))
         else:
             found += _setting_problems(name, key, variable, value)
+    return found or _reservation_problems(where, {**PRESET[name], **settings}, settings)
+
+
+def _reservation_problems(where: str, complete: Values, stated: Values) -> list[Problem]:
+    found = []
+    for key, amount in (("memory", size), ("cpus", float)):
+        reserved, limit = complete[f"{key}_reserved"], complete[key]
+        if f"{key}_reserved" in stated and amount(reserved) > amount(limit):
+            expected, fix = f"at most `{key}`, which is {limit}", f"Lower it, or raise {where}.{key}."
+            found.append(_wrong(f"{where}.{key}_reserved", expected, reserved, fix))
     return found
 
 
@@ -389,10 +431,8 @@ def _secret_problems(secrets: t.Any) -> list[Problem]:
     return found
 
 
-def _node_tool(part: Path, manager: str) -> str:
-    if not manager:
-        return ""
-    package = json.loads((part / "package.json").read_text(encoding="utf-8"))
+def _node_tool(manifest: Path, manager: str) -> str:
+    package = json.loads(manifest.read_text(encoding="utf-8"))
     pinned = str(package.get("packageManager", "")).split("+")[0]
     return pinned if pinned.startswith(f"{manager}@") else {"pnpm": "pnpm@10", "yarn": "yarn@1", "npm": "npm"}[manager]
 

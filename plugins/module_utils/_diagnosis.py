@@ -49,6 +49,26 @@ _RULES = (
         "Find the holder with `ss -ltnp`, stop it, or choose another port.",
     ),
     _Rule(
+        r"pull access denied|manifest (for .* )?(not found|unknown)|No such image|failed to resolve reference",
+        "The image is not on this host and cannot be pulled.",
+        "Check the image's name and tag, build it first, or log in to its registry.",
+    ),
+    _Rule(
+        r"(Get|Head) \\?\"https://[^ ]*/v2/",
+        "The image is not on this host and its registry cannot be reached.",
+        "Check name and network, or build the image first.",
+    ),
+    _Rule(
+        r"exec:? .*permission denied",
+        "The command or entrypoint is not executable.",
+        "Set the executable bit before the build (`chmod +x`), or call it through its interpreter.",
+    ),
+    _Rule(
+        r"executable file not found|exec:? .*(not found|no such file or directory)",
+        "The command or entrypoint does not exist in the image.",
+        "Check `command`; a script with CRLF line ends or without its interpreter gives the same message.",
+    ),
+    _Rule(
         r"exec format error",
         "The program was built for another architecture, or a script lacks its `#!` line.",
         "Build the image for this host's architecture; check the first line of the entrypoint.",
@@ -84,11 +104,6 @@ _RULES = (
         "Check the owner of volumes and mounted files against the `user` of the service.",
     ),
     _Rule(
-        r"executable file not found|no such file or directory.*(?:exec|entrypoint)|exec: .*not found",
-        "The command or entrypoint does not exist in the image.",
-        "Check `command`; a script with CRLF line ends gives the same message.",
-    ),
-    _Rule(
         r"could not translate host name|Name or service not known|Temporary failure in name resolution|getaddrinfo",
         "A host name does not resolve inside the container.",
         "Use the service's name (db, redis), and a network both services are on.",
@@ -118,14 +133,19 @@ def diagnose(evidence: Evidence) -> list[Finding]:
             )
         )
     lines = [evidence.error, *reversed(evidence.probes), *reversed(evidence.log.splitlines())]
+    known = explain(lines)
+    if known:
+        findings.append(known)
+    return findings or [_unknown(evidence)]
+
+
+def explain(lines: t.Sequence[str]) -> Finding | None:
+    """Return the finding of the first rule that one of the lines proves, the first line that does so as evidence."""
     for rule in _RULES:
         proof = next((line for line in lines if re.search(rule.pattern, line, re.IGNORECASE)), "")
         if proof:
-            findings.append(Finding(rule.cause, proof.strip()[:300], rule.fix))
-            break
-    if not findings:
-        findings.append(_unknown(evidence))
-    return findings
+            return Finding(rule.cause, proof.strip()[:300], rule.fix)
+    return None
 
 
 def report(evidence: t.Sequence[Evidence]) -> str:

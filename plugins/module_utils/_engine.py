@@ -31,7 +31,11 @@ ONEOFF_LABEL = "com.docker.compose.oneoff"
 
 @dataclass(frozen=True)
 class Container:
-    """A container as ``inspect`` shows it. ``health`` is ``none`` where there is no healthcheck."""
+    """A container as ``inspect`` shows it.
+
+    ``health`` is ``none`` where there is no healthcheck; ``cpus`` (cores) and ``memory`` (bytes) are the limits in
+    force, 0 for unlimited; ``image`` is an id and ``image_name`` what the Compose file calls it.
+    """
 
     id: str
     name: str
@@ -45,6 +49,9 @@ class Container:
     error: str
     config_hash: str
     image: str
+    image_name: str
+    cpus: float
+    memory: int
     probes: tuple[str, ...] = ()
 
 
@@ -79,7 +86,8 @@ def containers(client: t.Any, project: str) -> list[Container]:
         container = inspect(client, item["Id"])
         if container is not None:
             result.append(container)
-    return sorted(result, key=lambda container: container.name)
+    # By length first: shop-web-2 comes before shop-web-10, as Compose counts when it scales down.
+    return sorted(result, key=lambda container: (container.service, len(container.name), container.name))
 
 
 def inspect(client: t.Any, container_id: str) -> Container | None:
@@ -106,16 +114,36 @@ def inspect(client: t.Any, container_id: str) -> Container | None:
         error=state.get("Error", ""),
         config_hash=labels.get(HASH_LABEL, ""),
         image=labels.get(IMAGE_LABEL) or data["Image"],
+        image_name=data["Config"]["Image"],
+        cpus=data["HostConfig"]["NanoCpus"] / 1e9,
+        memory=data["HostConfig"]["Memory"],
         probes=probes,
     )
 
 
 def image_id(client: t.Any, reference: str) -> str | None:
     """Return the id of a local image, or None where there is no such image."""
+    data = _image(client, reference)
+    return str(data["Id"]) if data else None
+
+
+def image_healthcheck(client: t.Any, reference: str) -> dict[str, t.Any]:
+    """Return the healthcheck a local image brings, in the words of a Compose file; empty where there is none."""
+    check = ((_image(client, reference) or {}).get("Config") or {}).get("Healthcheck") or {}
+    names = {"Interval": "interval", "Timeout": "timeout", "StartPeriod": "start_period"}
+    durations = {ours: f"{check[theirs]}ns" for theirs, ours in names.items() if check.get(theirs)}
+    others = {ours: check[theirs] for theirs, ours in (("Test", "test"), ("Retries", "retries")) if check.get(theirs)}
+    return {**durations, **others}
+
+
+def _image(client: t.Any, reference: str) -> dict[str, t.Any] | None:
     try:
-        return str(client.api.inspect_image(reference)["Id"])
-    except docker.errors.ImageNotFound:
-        return None
+        return t.cast("dict[str, t.Any]", client.api.inspect_image(reference))
+    except docker.errors.APIError as error:
+        # 404: not here; 400: not the name of an image, so it cannot be here either.
+        if error.is_client_error():
+            return None
+        raise
 
 
 def log_tail(client: t.Any, container_id: str, lines: int = 20) -> str:
@@ -216,10 +244,11 @@ class EventStream:
 
 
 def execute(client: t.Any, container_id: str, argv: t.Sequence[str]) -> tuple[int, str]:
-    """Run a command in a running container and return its exit code and output."""
+    """Run a command in a running container; return its exit code and standard output (on failure, error)."""
     handle = client.api.exec_create(container_id, list(argv))["Id"]
-    output = client.api.exec_start(handle).decode(errors="replace")
-    return int(client.api.exec_inspect(handle)["ExitCode"]), output
+    output, errors = client.api.exec_start(handle, demux=True)
+    code = int(client.api.exec_inspect(handle)["ExitCode"])
+    return code, ((output if code == 0 else errors or output) or b"").decode(errors="replace")
 
 
 def remove(client: t.Any, name: str) -> None:

@@ -10,6 +10,7 @@ import typing as t
 from dataclasses import dataclass, replace
 
 Status = t.Literal["ready", "failed", "timeout", "waiting"]
+Restart = t.Literal["always", "on-failure", "no"]
 
 CRASH_LIMIT = 2
 """Exits of a restarting container while we wait that make it a crash loop."""
@@ -28,20 +29,27 @@ def seconds(duration: str | None, default: float) -> float:
 
 @dataclass(frozen=True)
 class Expectation:
-    """What one service has to reach. ``timeout`` and ``stable_for`` are seconds."""
+    """What one service has to reach. ``timeout`` and ``stable_for`` are seconds.
+
+    ``restart`` is what the Engine does after an exit; ``may_finish`` says that an exit with 0 is a success.
+    """
 
     service: str
     replicas: int
     has_healthcheck: bool
     must_finish: bool
     may_finish: bool
+    restart: Restart
     timeout: float
     stable_for: float
 
 
 @dataclass(frozen=True)
 class Track:
-    """What is known of one container. ``since`` is its last start, ``born`` its first that we saw."""
+    """What is known of one container.
+
+    ``since`` is its last start, ``born`` its first that we saw; ``error`` is why the Engine could not start it.
+    """
 
     id: str
     service: str
@@ -50,6 +58,7 @@ class Track:
     exit_code: int = 0
     oom_killed: bool = False
     exits: int = 0
+    error: str = ""
     since: float = 0.0
     born: float = 0.0
 
@@ -64,10 +73,19 @@ class Verdict:
 
 
 def expectation(
-    service: str, definition: t.Mapping[str, t.Any], must_finish: bool, *, wait_timeout: float, stable_for: float
+    service: str,
+    definition: t.Mapping[str, t.Any],
+    must_finish: bool,
+    *,
+    wait_timeout: float,
+    stable_for: float,
+    image_check: t.Mapping[str, t.Any] | None = None,
 ) -> Expectation:
-    """Derive the expectation from a service of ``docker compose config``."""
-    check = definition.get("healthcheck") or {}
+    """Derive the expectation from a service of ``docker compose config``.
+
+    ``image_check`` is the healthcheck of its image, which the service's own overrides key by key.
+    """
+    check = {**(image_check or {}), **(definition.get("healthcheck") or {})}
     test = check.get("test") or []
     has_healthcheck = bool(test) and test != ["NONE"] and not check.get("disable")
     timeout = wait_timeout
@@ -76,14 +94,14 @@ def expectation(
         rounds = seconds(check.get("interval"), 30.0) + seconds(check.get("timeout"), 30.0)
         patience = seconds(check.get("start_period"), 0.0) + rounds * int(check.get("retries") or 3)
         timeout = min(wait_timeout, patience + TIMEOUT_MARGIN)
-    deploy = definition.get("deploy") or {}
-    restart = definition.get("restart") or (deploy.get("restart_policy") or {}).get("condition", "no")
+    restart = _restart(definition)
     return Expectation(
         service=service,
         replicas=replicas(definition),
         has_healthcheck=has_healthcheck,
         must_finish=must_finish,
-        may_finish=must_finish or not re.match(r"always|unless-stopped|any$", str(restart)),
+        may_finish=must_finish or (restart != "always" and not has_healthcheck),
+        restart=restart,
         timeout=timeout,
         stable_for=stable_for,
     )
@@ -123,12 +141,12 @@ def failure(track: Track, wanted: Expectation) -> str:
     finished_well = track.status == "exited" and track.exit_code == 0 and wanted.may_finish
     if track.oom_killed:
         return "was killed by the kernel because it reached its memory limit"
-    if track.status == "exited" and not finished_well:
-        if wanted.must_finish or wanted.may_finish:
-            return f"exited with code {track.exit_code}"
-        if track.exits >= CRASH_LIMIT:
-            return f"is in a crash loop: it exited {track.exits} times, last with code {track.exit_code}"
-    if track.exits >= CRASH_LIMIT and not wanted.may_finish:
+    if track.status == "created" and track.error:
+        return "could not be started"
+    if track.status == "exited" and not finished_well and not _comes_back(track, wanted):
+        meant = "; with a healthcheck it is meant to keep running" if track.exit_code == 0 else ""
+        return f"exited with code {track.exit_code}{meant}"
+    if track.exits >= CRASH_LIMIT and not finished_well:
         return f"is in a crash loop: it exited {track.exits} times, last with code {track.exit_code}"
     if track.health == "unhealthy" and wanted.has_healthcheck:
         return "is unhealthy: its healthcheck failed more often than `retries` allows"
@@ -157,7 +175,7 @@ def judge(wanted: Expectation, tracks: t.Iterable[Track], now: float) -> Verdict
             return Verdict(wanted.service, "failed", reason)
     ready = [track for track in own if is_ready(track, wanted, now)]
     if len(ready) >= wanted.replicas:
-        return Verdict(wanted.service, "ready", _ready_reason(wanted))
+        return Verdict(wanted.service, "ready", _ready_reason(wanted, ready))
     late = [track for track in own if track not in ready and track.born and now - track.born >= wanted.timeout]
     if late:
         return Verdict(wanted.service, "timeout", f"is still {_state(late[0])} {wanted.timeout:.0f} s after its start")
@@ -186,7 +204,22 @@ def _state(track: Track) -> str:
     return track.status
 
 
-def _ready_reason(wanted: Expectation) -> str:
-    if wanted.must_finish:
+def _restart(definition: t.Mapping[str, t.Any]) -> Restart:
+    policy = (definition.get("deploy") or {}).get("restart_policy") or {}
+    name = str(policy.get("condition") or definition.get("restart") or "no")
+    if re.match(r"always|unless-stopped|any$", name):
+        return "always"
+    return "on-failure" if name.startswith("on-failure") else "no"
+
+
+def _comes_back(track: Track, wanted: Expectation) -> bool:
+    # Compose gives up on a one-shot that others wait for after its first failed exit.
+    if wanted.must_finish or wanted.restart == "no":
+        return False
+    return wanted.restart == "always" or track.exit_code != 0
+
+
+def _ready_reason(wanted: Expectation, ready: t.Sequence[Track]) -> str:
+    if ready and all(track.status == "exited" for track in ready):
         return "finished with code 0"
     return "healthy" if wanted.has_healthcheck else "running without a restart"

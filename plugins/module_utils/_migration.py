@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import typing as t
 from dataclasses import dataclass
@@ -33,7 +34,9 @@ def heads(client: t.Any, image: str, cache: Path | None) -> tuple[str, ...]:
         raise StackError(f"The image {image} is not on this host.", fix="Build or pull it before migrating.")
     known: dict[str, list[str]] = {}
     if cache is not None and cache.is_file():
-        known = json.loads(cache.read_text(encoding="utf-8"))
+        # Nothing is lost with a file that cannot be read: the heads are looked up again.
+        with contextlib.suppress(ValueError):
+            known = json.loads(cache.read_text(encoding="utf-8"))
     if image_id not in known:
         code, output = _engine.run_once(client, image, ["alembic", "heads"])
         if code != 0:
@@ -78,6 +81,8 @@ def upgrade(
 ) -> str:
     """Run the migration once in a container of ``service`` and return its output; ``timeout`` is in seconds."""
     container = f"{name}-migrate"
+    # The deploy lock is ours: one that is still there was left by a run that was killed.
+    _engine.remove(client, container)
     argv = _compose.run_argv(project, service, container, command)
     try:
         done = _compose.run(argv, cwd=project.directory, timeout=timeout)

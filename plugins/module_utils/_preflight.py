@@ -11,13 +11,12 @@ import typing as t
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ansible_collections.shipshape.stack.plugins.module_utils._declaration import is_placeholder
+from ansible_collections.shipshape.stack.plugins.module_utils._declaration import forgotten, is_placeholder
 
 MINIMUM_ENGINE = "25.0.0"
 MINIMUM_COMPOSE = "2.26.0"
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}
-_SIZES = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
 
 
 @dataclass(frozen=True)
@@ -93,12 +92,6 @@ def report(found: t.Sequence[Finding]) -> str:
     return "\n".join(f"  - {item.cause}\n    evidence: {item.evidence}\n    fix: {item.fix}" for item in found)
 
 
-def size(value: t.Any) -> int:
-    """Return bytes for a Compose size: ``512M``, ``1gb`` or a number of bytes."""
-    match = re.fullmatch(r"([\d.]+)\s*([kmgt]?)b?", str(value or 0).strip().lower())
-    return int(float(match[1]) * _SIZES[match[2]]) if match else 0
-
-
 def _versions(host: Host) -> list[Finding]:
     found = []
     for name, version, minimum in (
@@ -165,7 +158,7 @@ def _secrets(facts: Facts) -> list[Finding]:
         found.append(Finding("The Compose file uses a variable that is not set.", variable, fix))
     for service, variables in facts.environment.items():
         for name, value in variables.items():
-            if re.search(r"PASSWORD|SECRET|TOKEN|KEY", name, re.IGNORECASE) and "change" in value.lower():
+            if re.search(r"PASSWORD|SECRET|TOKEN|KEY", name, re.IGNORECASE) and forgotten(value):
                 fix = "Replace it; better, make it a secret file."
                 found.append(Finding("A placeholder stands in for a secret.", f"{name} of service {service}", fix))
     return found

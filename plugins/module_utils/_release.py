@@ -22,6 +22,8 @@ from pathlib import Path
 from ansible_collections.shipshape.stack.plugins.module_utils._errors import StackError
 
 RECORD = "release.json"
+LOCKS = Path("/run/shipshape")
+STAGING = ".staging-"
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,23 @@ def lock(path: Path) -> t.Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def project_lock(project: str) -> t.Iterator[None]:
+    """Hold the deploy lock of a Compose project on this host."""
+    name = hashlib.sha256(project.encode()).hexdigest()[:16]
+    with contextlib.ExitStack() as held:
+        try:
+            LOCKS.mkdir(mode=0o700, exist_ok=True)
+            held.enter_context(lock(LOCKS / f"{name}.lock"))
+        except PermissionError as error:
+            raise StackError(
+                f"The deploy lock in {LOCKS} cannot be taken.",
+                evidence=str(error),
+                fix="Run this task with `become: true`.",
+            ) from error
+        yield
+
+
 def utc_now() -> str:
     """Return the time as ``2026-01-31T23:59:59Z``."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -118,7 +137,7 @@ def current(root: Path) -> Release | None:
 
 def listed(root: Path) -> list[Release]:
     """Return all whole releases, the newest first."""
-    directories = sorted((root / "releases").glob("*/" + RECORD), reverse=True)
+    directories = sorted((root / "releases").glob("[!.]*/" + RECORD), reverse=True)
     return [read(path.parent) for path in directories]
 
 
@@ -126,7 +145,7 @@ def stage(root: Path, release: Release, files: t.Mapping[str, str], *, uid: int,
     """Write a release directory whole: it appears under its name with everything in it, or not at all."""
     releases = root / "releases"
     target = releases / release.id
-    scratch = Path(tempfile.mkdtemp(dir=releases, prefix=".staging-"))
+    scratch = Path(tempfile.mkdtemp(dir=releases, prefix=STAGING))
     try:
         contents = {**files, RECORD: _json(release)}
         for name, content in contents.items():

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ansible_collections.shipshape.stack.plugins.module_utils import _compose
+from ansible_collections.shipshape.stack.plugins.module_utils._errors import StackError
 
 FILES_LABEL = "shipshape.stack.files"
 
@@ -24,6 +25,13 @@ def resolved(project: _compose.Project, images: t.Mapping[str, str]) -> str:
     secret recreates exactly its consumers. The label tells times and sizes, nothing of the content.
     """
     model = _compose.config(project)
+    missing = [name for name, service in model["services"].items() if "build" in service and name not in images]
+    if missing:
+        raise StackError(
+            f"There is no built image for {', '.join(missing)}.",
+            evidence=f"`images` holds: {', '.join(images) or 'nothing'}.",
+            fix="Pass what shipshape.stack.image_build returned as `images`.",
+        )
     lines = ["services:"]
     for name, service in model["services"].items():
         lines.append(f"  {json.dumps(name)}:")
@@ -42,7 +50,7 @@ def resolved(project: _compose.Project, images: t.Mapping[str, str]) -> str:
     with tempfile.NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as override:
         override.write("\n".join(lines) + "\n")
         override.flush()
-        files = project.files or (_default_file(project.directory),)
+        files = project.files or _default_files(project.directory)
         return _compose.config_yaml(replace(project, files=(*files, override.name)))
 
 
@@ -65,7 +73,11 @@ def stamp(paths: t.Iterable[str]) -> str:
     return digest.hexdigest()[:16]
 
 
-def _default_file(directory: str) -> str:
-    # The order in which Compose itself looks for its file.
+def _default_files(directory: str) -> tuple[str, ...]:
+    # The order in which Compose itself looks for its file, and for the one that overrides it.
     names = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
-    return next(str(Path(directory, name)) for name in names if Path(directory, name).is_file())
+    overrides = tuple(name.replace("compose.", "compose.override.") for name in names)
+    found = []
+    for group in (names, overrides):
+        found += [str(Path(directory, name)) for name in group if Path(directory, name).is_file()][:1]
+    return tuple(found)

@@ -15,7 +15,7 @@ Decision = t.Literal["nothing", "upgrade"]
 
 def parse_heads(output: str) -> tuple[str, ...]:
     """Return the revisions of ``alembic heads``: one a line, followed by ``(head)``."""
-    return tuple(re.findall(r"^(\w+)(?: \([^)]*\))* \(head\)", output, re.MULTILINE))
+    return tuple(re.findall(r"^(\S+)(?: \([^)]*\))* \(head\)", output, re.MULTILINE))
 
 
 def decide(current: str, heads: t.Sequence[str]) -> Decision:

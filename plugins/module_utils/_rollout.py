@@ -57,6 +57,26 @@ class Gate:
             track = replace(track, status="exited", since=started)
         self.tracks[container.id] = track
 
+    def reconcile(self, containers: t.Iterable[_engine.Container]) -> None:
+        """Correct what events said by an inspection made after Compose ended: its last events may still be on the way.
+
+        Those that come later repeat what is known by then, so the end is the same.
+        """
+        present = {container.id: container for container in containers}
+        self.tracks = {key: track for key, track in self.tracks.items() if key in present}
+        for key, container in present.items():
+            track = self.tracks.get(key) or _health.Track(id=key, service=container.service, status="created")
+            since = _epoch(container.started_at) if track.status != container.status else track.since
+            self.tracks[key] = replace(
+                track,
+                status=track.status if container.status == "restarting" else container.status,
+                health=container.health,
+                exit_code=container.exit_code,
+                error=container.error,
+                since=since,
+                born=track.born or since,
+            )
+
     def hear(self, event: dict[str, t.Any]) -> None:
         """Take over one Engine event. Containers that are being replaced are none of our concern."""
         actor = event["Actor"]["Attributes"]
@@ -113,6 +133,8 @@ def prepare(client: t.Any, project: _compose.Project, options: Options) -> Targe
             fix="Correct `services`.",
         )
     hashes = _compose.config_hashes(project)
+    # Compose spec: an image that is built and has no name is called after project and service.
+    images = {name: service.get("image") or f"{model['name']}-{name}" for name, service in services.items()}
     finishing = _must_finish(services)
     chosen = _with_dependencies(services, options.services or tuple(services))
     expectations = tuple(
@@ -122,6 +144,7 @@ def prepare(client: t.Any, project: _compose.Project, options: Options) -> Targe
             name in finishing,
             wait_timeout=options.wait_timeout,
             stable_for=options.stable_for,
+            image_check=_engine.image_healthcheck(client, images[name]),
         )
         for name in chosen
     )
@@ -129,7 +152,7 @@ def prepare(client: t.Any, project: _compose.Project, options: Options) -> Targe
         _plan.Desired(
             service=wanted.service,
             config_hash=hashes[wanted.service],
-            image_id=_engine.image_id(client, services[wanted.service].get("image") or ""),
+            image_id=_engine.image_id(client, images[wanted.service]),
             replicas=wanted.replicas,
             may_finish=wanted.may_finish,
         )
@@ -169,10 +192,12 @@ def apply(client: t.Any, project: _compose.Project, options: Options, target: Ta
         return verdicts
     failures = [collect(client, target.name, verdict) for verdict in bad if verdict.status != "waiting"]
     if not failures:
+        lines = text.strip().splitlines()[-20:]
+        known = _diagnosis.explain(lines[::-1])
         raise StackError(
-            "Compose could not bring the project up.",
-            evidence="\n".join(text.strip().splitlines()[-20:]),
-            fix=_compose_fix(text),
+            f"Compose could not bring the project up. {known.cause if known else ''}".strip(),
+            evidence="\n".join(lines),
+            fix=known.fix if known else f"Try it by hand: `docker compose up` in {project.directory}.",
         )
     raise GateClosed(failures)
 
@@ -199,11 +224,8 @@ def collect(client: t.Any, project: str, verdict: _health.Verdict) -> _diagnosis
 
 def _follow(client: t.Any, stream: _engine.EventStream, target: Target, *, deadline: float) -> list[_health.Verdict]:
     gate = Gate(target)
-    replaced = {gone for change in target.changes for gone in change.replaces}
-    known = {wanted.service for wanted in target.desired}
-    for container in _engine.containers(client, target.name):
-        if container.id not in replaced and container.service in known:
-            gate.see(container)
+    for container in _concerned(client, target):
+        gate.see(container)
     compose_ended = False
     while True:
         now = time.time()
@@ -219,10 +241,21 @@ def _follow(client: t.Any, stream: _engine.EventStream, target: Target, *, deadl
             continue
         if event.get("Action") == _ENDED:
             compose_ended = True
+            gate.reconcile(_concerned(client, target))
             if event["returncode"] != 0:
                 return gate.verdicts(time.time())
         else:
             gate.hear(event)
+
+
+def _concerned(client: t.Any, target: Target) -> list[_engine.Container]:
+    replaced = {gone for change in target.changes for gone in change.replaces}
+    known = {wanted.service for wanted in target.desired}
+    return [
+        container
+        for container in _engine.containers(client, target.name)
+        if container.id not in replaced and container.service in known
+    ]
 
 
 def _overdue(verdict: _health.Verdict) -> _health.Verdict:
@@ -253,11 +286,6 @@ def _with_dependencies(services: t.Mapping[str, t.Any], chosen: t.Iterable[str])
             wanted.add(name)
             queue += [other for other in (services[name].get("depends_on") or {}) if other in services]
     return [name for name in services if name in wanted]
-
-
-def _compose_fix(text: str) -> str:
-    evidence = _diagnosis.Evidence("", "", "", "", 1, False, 0, "", (), text)
-    return _diagnosis.diagnose(evidence)[0].fix
 
 
 def _epoch(stamp: str) -> float:

@@ -122,170 +122,17 @@ seconds:
 """
 
 import dataclasses
-import shutil
-import tempfile
-import time
 import typing as t
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.shipshape.stack.plugins.module_utils import _base_images as core
-from ansible_collections.shipshape.stack.plugins.module_utils import _compose, _engine, _module
-from ansible_collections.shipshape.stack.plugins.module_utils._errors import StackError
+from ansible_collections.shipshape.stack.plugins.module_utils import _image_supply, _module
 
-
-def images_on_host() -> list[core.LocalImage]:
-    """Ask the Engine what it has."""
-    done = _compose.run(["docker", "image", "ls", "--digests", "--format", "json"])
-    if done.returncode != 0:
-        raise StackError("The Docker Engine does not answer.", evidence=done.tail(), fix="Start it, then repeat this.")
-    return core.local_images(done.stdout)
-
-
-def registry_objection(reference: str, timeout: int) -> str:
-    """Return why the registry does not serve ``reference``; empty if it does. The Engine asks, with its proxies."""
-    client = _engine.connect()
-    client.api.timeout = timeout
-    try:
-        client.api.inspect_distribution(reference)
-    except _engine.requests.exceptions.Timeout:
-        return f"timeout: no answer within {timeout} s"
-    except _engine.docker.errors.APIError as error:
-        return str(error.explanation or error)
-    return ""
-
-
-def pull(reference: str) -> None:
-    """Pull one image."""
-    done = _compose.run(["docker", "pull", "--quiet", reference])
-    if done.returncode != 0:
-        raise core.pull_error(reference, done.tail())
-
-
-def write_recipe(directory: Path, files: t.Mapping[str, str]) -> None:
-    """Write the files of one recipe, scripts executable."""
-    directory.mkdir()
-    for name, content in files.items():
-        path = directory / name
-        path.write_text(content, encoding="utf-8")
-        path.chmod(0o755 if name.endswith(".sh") else 0o644)
-
-
-def bootstrap(distribution: core.Distribution, files: t.Mapping[str, str], workspace: Path, tag: str) -> None:
-    """Make the base image."""
-    if not shutil.which("mmdebstrap"):
-        raise StackError(
-            "mmdebstrap is not installed on this host.",
-            fix="Use the role shipshape.stack.base_images, or `apt-get install mmdebstrap debian-archive-keyring`.",
-        )
-    recipe, archive = workspace / core.BASE, workspace / "base.tar"
-    write_recipe(recipe, files)
-    argv = core.bootstrap_argv(distribution, files["packages"], str(recipe), str(archive))
-    for command, stdin in ((argv, core.apt_sources(distribution)), (core.import_argv(str(archive), tag), "")):
-        done = _compose.run(command, stdin=stdin)
-        if done.returncode != 0:
-            raise core.build_error(core.BASE, done.tail(40))
-
-
-def build(name: str, files: t.Mapping[str, str], arguments: dict[str, str], workspace: Path, tag: str) -> None:
-    """Build one image on the base."""
-    recipe = workspace / name
-    write_recipe(recipe, files)
-    labels = {core.RECIPE_LABEL: tag.rsplit("-", 1)[1]}
-    done = _compose.run(
-        _compose.build_argv(
-            context=str(recipe), dockerfile=str(recipe / "Dockerfile"), tag=tag, args=arguments, labels=labels
-        )
-    )
-    if done.returncode != 0:
-        raise core.build_error(name, done.tail(40))
-
-
-def timed(work: t.Callable[[], None]) -> float:
-    """Run ``work`` and return the seconds it took."""
-    started = time.monotonic()
-    work()
-    return round(time.monotonic() - started, 1)
-
-
-def all_at_once(works: t.Mapping[str, t.Callable[[], None]]) -> dict[str, float]:
-    """Run independent works at the same time and return the seconds of each."""
-    if not works:
-        return {}
-    with ThreadPoolExecutor(max_workers=len(works)) as pool:
-        return dict(zip(works, pool.map(timed, works.values()), strict=True))
-
-
-class Provider:
-    """One run: what is wanted, and how the host gets it."""
-
-    def __init__(self, module: AnsibleModule) -> None:
-        params = module.params
-        self.check_mode: bool = module.check_mode
-        self.wanted: list[str] = params["images"]
-        self.timeout: int = params["registry_timeout"]
-        self.references: dict[str, str] = core.REGISTRY_IMAGES | params["registry_images"]
-        self.recipes: core.Recipes = params["recipes"]
-        fields = (field.name for field in dataclasses.fields(core.Distribution))
-        self.distribution = core.Distribution(**{name: params[name] for name in fields})
-        self.tags = core.distro_tags(self.distribution, self.recipes)
-
-    def choose(self, asked: str, present: t.Sequence[core.LocalImage]) -> str:
-        """Return ``registry`` or ``distro``. Raises StackError when the registry refuses or, if asked for, is away."""
-        source = core.source_in_use(self.wanted, self.references, present) if asked == "auto" else asked
-        if source == "distro":
-            return source
-        absent = [self.references[name] for name in self.wanted if not core.pinned(self.references[name], present)]
-        with ThreadPoolExecutor() as pool:
-            objections = pool.map(lambda reference: registry_objection(reference, self.timeout), absent)
-        for reference, objection in zip(absent, objections, strict=True):
-            if objection and asked == "auto" and core.is_unreachable(objection):
-                return "distro"
-            if objection:
-                raise core.pull_error(reference, objection)
-        return "registry"
-
-    def from_registry(self, present: t.Sequence[core.LocalImage]) -> dict[str, t.Any]:
-        """Pull what is absent and return all by digest; in check mode what is absent stays unpinned."""
-        pins = {name: core.pinned(self.references[name], present) for name in self.wanted}
-        absent = [name for name, pin in pins.items() if pin is None]
-        seconds = {}
-        if absent and not self.check_mode:
-            seconds = all_at_once({name: lambda name=name: pull(self.references[name]) for name in absent})
-            present = images_on_host()
-            pins = {name: core.pinned(self.references[name], present) for name in self.wanted}
-        images = {name: pin or self.references[name] for name, pin in pins.items()}
-        return {"images": images, "missing": absent, "seconds": seconds}
-
-    def from_distro(self, present: t.Sequence[core.LocalImage]) -> dict[str, t.Any]:
-        """Build what is absent, after the base if that is absent too."""
-        absent = [name for name in self.wanted if not core.is_present(self.tags[name], present)]
-        base_absent = bool(absent) and not core.is_present(self.tags[core.BASE], present)
-        seconds = {}
-        if absent and not self.check_mode:
-            with tempfile.TemporaryDirectory(prefix="base-images-") as scratch:
-                seconds = self.build(Path(scratch), absent, base_absent)
-        missing = [core.BASE, *absent] if base_absent else absent
-        return {"images": {name: self.tags[name] for name in self.wanted}, "missing": missing, "seconds": seconds}
-
-    def build(self, workspace: Path, absent: t.Sequence[str], base_absent: bool) -> dict[str, float]:
-        """Build the absent images and return the seconds of each."""
-        seconds = {}
-        tag = self.tags[core.BASE]
-        if base_absent:
-            seconds[core.BASE] = timed(
-                lambda: bootstrap(self.distribution, self.recipes[core.BASE], workspace, tag)
-            )
-        now = str(time.time_ns())
-        works: dict[str, t.Callable[[], None]] = {}
-        for name in absent:
-            arguments = core.build_arguments(name, self.distribution, tag, now)
-            works[name] = lambda name=name, arguments=arguments: build(
-                name, self.recipes[name], arguments, workspace, self.tags[name]
-            )
-        return seconds | all_at_once(works)
+SUPPLIES = {
+    "registry": (_image_supply.registry_supply, _image_supply.pull_missing),
+    "distro": (_image_supply.distro_supply, _image_supply.build_missing),
+}
 
 
 def main() -> None:
@@ -309,14 +156,31 @@ def main() -> None:
     )
 
     def work() -> dict[str, t.Any]:
-        provider, source = Provider(module), module.params["source"]
-        present: list[core.LocalImage] = []
+        params = module.params
+        order = _image_supply.Order(
+            wanted=tuple(params["images"]),
+            references=core.REGISTRY_IMAGES | params["registry_images"],
+            registry_timeout=params["registry_timeout"],
+            distribution=core.Distribution(
+                **{option.name: params[option.name] for option in dataclasses.fields(core.Distribution)}
+            ),
+            recipes=params["recipes"],
+        )
+        source, present = params["source"], []
         if not _module.not_there_yet(module, str(_module.ENGINE_SOCKET)):
-            present = images_on_host()
-            source = provider.choose(source, present)
-        found = provider.from_registry(present) if source == "registry" else provider.from_distro(present)
-        new = {name: found["images"][name] for name in found["missing"] if name in found["images"]}
-        return {"changed": bool(found["missing"]), "source": source, "diff": {"before": {}, "after": new}, **found}
+            present = _image_supply.images_on_host()
+            source = _image_supply.choose_source(order, source, present)
+        plan, carry_out = SUPPLIES.get(source, SUPPLIES["distro"])
+        supply = plan(order, present)
+        if supply.missing and not module.check_mode:
+            supply = carry_out(order, supply)
+        new = {name: supply.images[name] for name in supply.missing if name in supply.images}
+        return {
+            "changed": bool(supply.missing),
+            "source": source,
+            "diff": {"before": {}, "after": new},
+            **dataclasses.asdict(supply),
+        }
 
     _module.conclude(module, work)
 

@@ -81,7 +81,14 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.shipshape.stack.plugins.module_utils import _compose, _engine, _migration, _module, _revision
+from ansible_collections.shipshape.stack.plugins.module_utils import (
+    _compose,
+    _engine,
+    _migration,
+    _module,
+    _release,
+    _revision,
+)
 from ansible_collections.shipshape.stack.plugins.module_utils._errors import StackError
 
 
@@ -93,18 +100,39 @@ def migrate(module: AnsibleModule) -> dict[str, t.Any]:
     name = model["name"]
     if params["service"] not in model["services"]:
         raise StackError(f"The project has no service named {params['service']}.", fix="Correct `service`.")
-    image = model["services"][params["service"]]["image"]
+    image = model["services"][params["service"]].get("image") or f"{name}-{params['service']}"
     cache = Path(params["cache"]) if params["cache"] and not module.check_mode else None
     database = _migration.Database(
         params["database_service"], params["database_user"] or params["database"], params["database"]
     )
     head = _migration.heads(client, image, cache)
     before = _migration.database_revision(client, name, database)
+    if _revision.decide(before, head) == "upgrade" and not module.check_mode:
+        with _release.project_lock(name):
+            return upgrade(module, client, project, name, database, head[0])
     if _revision.decide(before, head) == "nothing":
         return {"changed": False, "before": before, "after": before}
-    diff = {"before": f"{before or '(empty)'}\n", "after": f"{head[0]}\n"}
-    if module.check_mode:
-        return {"changed": True, "before": before, "after": head[0], "diff": diff}
+    return {"changed": True, "before": before, "after": head[0], "diff": difference(before, head[0])}
+
+
+def difference(before: str, after: str) -> dict[str, str]:
+    """Return the diff of two revisions."""
+    return {"before": f"{before or '(empty)'}\n", "after": f"{after}\n"}
+
+
+def upgrade(
+    module: AnsibleModule,
+    client: t.Any,
+    project: _compose.Project,
+    name: str,
+    database: _migration.Database,
+    head: str,
+) -> dict[str, t.Any]:
+    """Migrate under the deploy lock, unless its holder before us did so already."""
+    params = module.params
+    before = _migration.database_revision(client, name, database)
+    if before == head:
+        return {"changed": False, "before": before, "after": before}
     try:
         output = _migration.upgrade(
             client, project, name, params["service"], params["command"], timeout=params["timeout"]
@@ -114,12 +142,13 @@ def migrate(module: AnsibleModule) -> dict[str, t.Any]:
         evidence = f"{error.evidence}\nThe database was at {before or '(empty)'} and is at {reached or '(empty)'} now."
         raise StackError(error.cause, evidence=evidence, fix=error.fix) from error
     after = _migration.database_revision(client, name, database)
-    if after != head[0]:
+    if after != head:
         raise StackError(
             "The migration ended without error, but the database is not at the head of the release.",
-            evidence=f"It is at {after or '(empty)'}, the head is {head[0]}.",
+            evidence=f"It is at {after or '(empty)'}, the head is {head}.",
             fix="Check that `command` migrates the database that `database` names.",
         )
+    diff = difference(before, after)
     return {"changed": True, "before": before, "after": after, "output": output, "diff": diff}
 
 

@@ -76,6 +76,7 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.shipshape.stack.plugins.module_utils import _compose, _engine, _module, _preflight
+from ansible_collections.shipshape.stack.plugins.module_utils._declaration import size
 
 DATA_ROOT = "/var/lib/docker"
 
@@ -91,7 +92,7 @@ def look_at_host(project_name: str, ports: list[int]) -> tuple[_preflight.Host, 
         port["PublicPort"]: (container["Names"][0].lstrip("/"), container["Labels"].get(_engine.PROJECT_LABEL, ""))
         for container in client.api.containers()
         for port in container["Ports"]
-        if port.get("PublicPort") in ports
+        if port["Type"] == "tcp" and port.get("PublicPort") in ports
     }
     holders = [holder for holder in listening if holder.port not in published]
     holders += [_preflight.Holder(port, f"the container {name}", own) for port, (name, own) in published.items()]
@@ -132,8 +133,8 @@ def _limits(name: str, service: dict[str, t.Any]) -> _preflight.Limits:
     return _preflight.Limits(
         service=name,
         cpus=float(limits.get("cpus") or 0),
-        memory=_preflight.size(limits.get("memory")),
-        memory_reserved=_preflight.size(reserved.get("memory")),
+        memory=size(limits.get("memory")),
+        memory_reserved=size(reserved.get("memory")),
         replicas=int((service.get("deploy") or {}).get("replicas") or 1),
     )
 
@@ -168,13 +169,13 @@ def main() -> None:
             host=host,
             project=params["project_name"],
             ports=tuple(params["ports"]),
-            disk_needed=_preflight.size(params["disk_free"]),
+            disk_needed=size(params["disk_free"]),
             limits=tuple(
                 _preflight.Limits(
                     service=name,
                     cpus=float(service.get("cpus") or 0),
-                    memory=_preflight.size(service.get("memory")),
-                    memory_reserved=_preflight.size(service.get("memory_reserved")),
+                    memory=size(service.get("memory")),
+                    memory_reserved=size(service.get("memory_reserved")),
                     replicas=int(service.get("replicas") or 1),
                 )
                 for name, service in params["services"].items()

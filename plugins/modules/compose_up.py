@@ -64,6 +64,13 @@ verdicts:
   type: list
   elements: dict
   sample: [{service: backend, status: ready, reason: healthy}]
+containers:
+  description: The containers of the project after the run - image, state, health, limits in cores and MiB.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - {name: shop-db-1, service: db, image: "db@sha256:…", state: running, health: healthy, cpus: 0.5, memory: 256}
 failures:
   description:
     - Evidence on each service that did not become ready - state, exit code, memory kill, restarts, the outputs of the
@@ -73,10 +80,9 @@ failures:
   elements: dict
 """
 
-import hashlib
+import contextlib
 import typing as t
 from dataclasses import asdict
-from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -89,8 +95,6 @@ from ansible_collections.shipshape.stack.plugins.module_utils import (
     _rollout,
 )
 
-LOCKS = Path("/run/shipshape")
-
 
 def actions(target: _rollout.Target) -> list[dict[str, t.Any]]:
     """Return the plan as plain data."""
@@ -100,9 +104,22 @@ def actions(target: _rollout.Target) -> list[dict[str, t.Any]]:
     ]
 
 
-def difference(target: _rollout.Target, running: t.Sequence[_engine.Container]) -> dict[str, str]:
+def running(container: _engine.Container) -> dict[str, t.Any]:
+    """Return what a person wants to know of a container; memory in MiB, 0 for unlimited."""
+    return {
+        "name": container.name,
+        "service": container.service,
+        "image": container.image_name,
+        "state": container.status,
+        "health": container.health,
+        "cpus": container.cpus,
+        "memory": container.memory // 1024**2,
+    }
+
+
+def difference(target: _rollout.Target, present: t.Sequence[_engine.Container]) -> dict[str, str]:
     """Return the diff of what runs and what is declared, a line a service."""
-    before = {f"{item.service}: image {item.image} config {item.config_hash}" for item in running}
+    before = {f"{item.service}: image {item.image} config {item.config_hash}" for item in present}
     after = {f"{wanted.service}: image {wanted.image_id} config {wanted.config_hash}" for wanted in target.desired}
     return {"before": "\n".join(sorted(before)) + "\n", "after": "\n".join(sorted(after)) + "\n"}
 
@@ -111,16 +128,20 @@ def converge(module: AnsibleModule, project: _compose.Project, options: _rollout
     """Plan, and apply the plan where there is something to do."""
     client = _engine.connect()
     target = _rollout.prepare(client, project, options)
-    changed = _plan.changes_something(target.changes)
-    result: dict[str, t.Any] = {"changed": changed, "actions": actions(target)}
-    if module._diff and changed:
-        result["diff"] = difference(target, _engine.containers(client, target.name))
-    if not module.check_mode and not _plan.settled(target.changes):
-        LOCKS.mkdir(mode=0o700, exist_ok=True)
-        name = hashlib.sha256(target.name.encode()).hexdigest()[:16]
-        with _release.lock(LOCKS / f"{name}.lock"):
+    result: dict[str, t.Any] = {}
+    with contextlib.ExitStack() as held:
+        if not module.check_mode and not _plan.settled(target.changes):
+            held.enter_context(_release.project_lock(target.name))
+            # The holder before us may have changed what runs.
+            target = _rollout.prepare(client, project, options)
+        changed = _plan.changes_something(target.changes)
+        result |= {"changed": changed, "actions": actions(target)}
+        if module._diff and changed:
+            result["diff"] = difference(target, _engine.containers(client, target.name))
+        if not module.check_mode and not _plan.settled(target.changes):
             verdicts = _rollout.apply(client, project, options, target)
-        result["verdicts"] = [asdict(verdict) for verdict in verdicts]
+            result["verdicts"] = [asdict(verdict) for verdict in verdicts]
+    result["containers"] = [running(item) for item in _engine.containers(client, target.name)]
     return result
 
 

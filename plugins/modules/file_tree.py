@@ -61,6 +61,7 @@ removed:
   elements: str
 """
 
+import os
 import pwd
 import typing as t
 from pathlib import Path
@@ -85,9 +86,10 @@ def sync(module: AnsibleModule, root: Path) -> dict[str, t.Any]:
         if module.check_mode:
             changed = not path.is_file() or before != content
         else:
-            if path.parent != root:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.parent.chmod(directory_mode)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            for directory in list(path.relative_to(root).parents)[:-1]:
+                (root / directory).chmod(directory_mode)
+                os.chown(root / directory, account.pw_uid, account.pw_gid)
             changed = write_atomically(path, content, mode=file_mode, uid=account.pw_uid, gid=account.pw_gid)
         if changed:
             written.append(name)

@@ -79,7 +79,7 @@ def tags(client: t.Any, model: dict[str, t.Any], chosen: t.Sequence[str]) -> tup
         references = _context.base_references(_context.dockerfile_text(build), build.args)
         bases = {reference: _engine.image_id(client, reference) or "" for reference in references}
         digest = _context.content_hash(build, bases)
-        tag = by_digest.setdefault(digest, f"{model['name']}/{name}:{digest[:TAG_LENGTH]}")
+        tag = by_digest.setdefault(digest, f"{model['name']}/{name.lower()}:{digest[:TAG_LENGTH]}")
         images[name], builds[tag] = tag, build
     return images, builds
 

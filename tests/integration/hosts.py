@@ -56,17 +56,30 @@ def docker(*arguments: str) -> str:
 @contextlib.contextmanager
 def debian_machine(release: str) -> t.Iterator[DebianHost]:
     """Boot a host of ``release`` with nothing of Docker on it; remove it afterwards with all it stored."""
-    image = subprocess.run(
-        [str(REPOSITORY / "tests/images/build"), release], stdout=subprocess.PIPE, text=True, check=True
-    ).stdout.strip()
+    with container_of(release) as name:
+        wait_for_boot(name)
+        yield DebianHost(release, name, testinfra.get_host(f"docker://{name}"))
+
+
+@contextlib.contextmanager
+def debian_machine_without_systemd(release: str) -> t.Iterator[DebianHost]:
+    """Start the same host with nothing but an init that reaps: services are started by their SysV scripts."""
+    with container_of(release, "--init", command=["sleep", "infinity"]) as name:
+        yield DebianHost(release, name, testinfra.get_host(f"docker://{name}"))
+
+
+@contextlib.contextmanager
+def container_of(release: str, *options: str, command: t.Sequence[str] = ()) -> t.Iterator[str]:
+    """Run the image of ``release``, with what an inner Engine needs, and yield the container's name."""
+    build = [str(REPOSITORY / "tests/images/build"), release]
+    image = subprocess.run(build, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
     name = f"shipshape-{release}-{uuid.uuid4().hex[:8]}"
     docker(
         *("run", "--detach", "--name", name, "--hostname", release, "--privileged", "--cgroupns=private"),
-        *("--tmpfs", "/run", "--tmpfs", "/tmp", "--volume", "/var/lib/docker", image),
+        *("--tmpfs", "/run", "--tmpfs", "/tmp", "--volume", "/var/lib/docker", *options, image, *command),
     )
     try:
-        wait_for_boot(name)
-        yield DebianHost(release, name, testinfra.get_host(f"docker://{name}"))
+        yield name
     finally:
         docker("rm", "--force", "--volumes", name)
 
@@ -77,7 +90,10 @@ def wait_for_boot(name: str) -> None:
     deadline = time.monotonic() + BOOT_SECONDS
     while time.monotonic() < deadline:  # systemctl itself waits, from the moment it can reach systemd
         done = subprocess.run(
-            ["docker", "exec", name, "systemctl", "is-system-running", "--wait"], capture_output=True, text=True, check=False
+            ["docker", "exec", name, "systemctl", "is-system-running", "--wait"],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         state = done.stdout.strip()
         if state == "running":

@@ -31,6 +31,30 @@ class Outcome:
         return sum(int(word.split("=")[1]) for word in recap.split() if word.startswith(f"{name}="))
 
 
+def run_playbook(
+    playbook: Path, inventory: Path, *, options: t.Sequence[str] = (), extra_vars: dict[str, t.Any] | None = None
+) -> Outcome:
+    """Run a playbook file on an inventory."""
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as variables:
+        json.dump(extra_vars or {}, variables)
+        variables.flush()
+        command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(inventory), str(playbook)]
+        command += ["-e", f"@{variables.name}", *options]
+        environment = os.environ | {"ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+        done = subprocess.run(
+            command,
+            cwd=REPOSITORY,
+            env=environment,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+    print(done.stdout)
+    return Outcome(done.returncode, done.stdout)
+
+
 def run_play(
     play: list[dict[str, t.Any]] | Path,
     *,
@@ -43,17 +67,7 @@ def run_play(
         inventory = Path(scratch, "inventory.json")
         inventory.write_text(json.dumps({"all": {"hosts": hosts or {"localhost": LOCAL}}}))
         if isinstance(play, Path):
-            playbook = play
-        else:
-            playbook = Path(scratch, "play.json")
-            playbook.write_text(json.dumps(play))
-        variables = Path(scratch, "vars.json")
-        variables.write_text(json.dumps(extra_vars or {}))
-        command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(inventory), str(playbook)]
-        command += ["-e", f"@{variables}", *options]
-        environment = os.environ | {"ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
-        done = subprocess.run(
-            command, cwd=REPOSITORY, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
-        )
-    print(done.stdout)
-    return Outcome(done.returncode, done.stdout)
+            return run_playbook(play, inventory, options=options, extra_vars=extra_vars)
+        playbook = Path(scratch, "play.json")
+        playbook.write_text(json.dumps(play))
+        return run_playbook(playbook, inventory, options=options, extra_vars=extra_vars)

@@ -11,12 +11,11 @@ import typing as t
 from dataclasses import dataclass
 
 import pytest
-from hosts import DebianHost
+from hosts import DebianHost, debian_machine, debian_machine_without_systemd
 from playbook import Outcome, run_play
 
 DECLARED: dict[str, t.Any] = {
     "docker_engine_users": ["deployer"],
-    "docker_engine_hold": "held",
     "docker_engine_registry_mirrors": ["https://mirror.example.com"],
     "docker_engine_address_pools": [{"base": "172.30.0.0/16", "size": 24}],
     "docker_engine_proxies": {"http": "http://proxy.example.com:3128", "no_proxy": ["localhost", ".example.com"]},
@@ -52,10 +51,14 @@ class Installed:
         return apply(self.host, options, **(DECLARED | variables))
 
 
+def role_play(**variables: t.Any) -> dict[str, t.Any]:
+    """Return a play of the role alone."""
+    return {"hosts": "all", "gather_facts": False, "roles": ["shipshape.stack.docker_engine"], "vars": variables}
+
+
 def apply(host: DebianHost, options: t.Sequence[str] = (), **variables: t.Any) -> Outcome:
     """Run the role."""
-    play = {"hosts": "all", "gather_facts": False, "roles": ["shipshape.stack.docker_engine"], "vars": variables}
-    return run_play([play], hosts=host.hosts, options=options)
+    return run_play([role_play(**variables)], hosts=host.hosts, options=options)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +66,9 @@ def installed(debian_host: DebianHost) -> Installed:
     """A host that went from bare to an Engine, configured as DECLARED."""
     debian_host.machine.check_output("useradd --create-home deployer")
     checked = apply(debian_host, ["--check", "--diff"], **DECLARED)
-    upstream_only = apply(debian_host, docker_engine_source="upstream", docker_engine_upstream_url="https://docker.invalid/linux")
+    upstream_only = apply(
+        debian_host, docker_engine_source="upstream", docker_engine_upstream_url="https://docker.invalid/linux"
+    )
     assert not debian_host.machine.exists("docker")
     first = apply(debian_host, **DECLARED)
     assert first.returncode == 0
@@ -110,13 +115,12 @@ def test_a_newer_suite_gives_nothing_but_docker(installed: Installed) -> None:
     assert len(foreign) == 5
     if installed.host.release == "debian12":
         assert all("deb13" not in line for line in foreign)
-        policy = installed.answer("apt-cache policy libc6 docker.io")
-        assert re.search(r"Candidate: 2\.36", policy)
-        assert " 600 " in policy
+        assert "Candidate: 2.36" in installed.answer("apt-cache policy libc6")
+        assert re.search(r"deb13\S* 600$", installed.answer("apt-cache policy docker.io"), re.MULTILINE)
+        assert "trixie-security" in installed.answer("cat /etc/apt/sources.list.d/docker-newer-suite.sources")
 
 
 def test_daemon_json_is_what_was_declared_with_safe_defaults(installed: Installed) -> None:
-    assert installed.apply().returncode == 0
     assert installed.daemon_json == {
         "data-root": "/var/lib/docker",
         "default-address-pools": [{"base": "172.30.0.0/16", "size": 24}],
@@ -187,10 +191,11 @@ def test_an_unknown_user_is_refused(installed: Installed) -> None:
 
 
 def test_packages_are_held_and_released(installed: Installed) -> None:
-    assert {"docker.io", "docker-cli", "docker-compose"} <= set(installed.answer("apt-mark showhold").split())
+    packages = {"docker.io", "docker-cli", "docker-compose", "docker-buildx"}
+    assert installed.apply(docker_engine_hold="held").returncode == 0
+    assert set(installed.answer("apt-mark showhold").split()) == packages
     assert installed.apply(docker_engine_hold="released").returncode == 0
     assert installed.answer("apt-mark showhold") == ""
-    assert installed.apply().returncode == 0
 
 
 def test_an_engine_that_is_new_enough_is_kept_with_its_daemon_json(installed: Installed) -> None:
@@ -224,18 +229,29 @@ def test_a_version_that_is_not_there_is_named(installed: Installed) -> None:
 
 def test_the_version_that_is_there_satisfies_a_pin(installed: Installed) -> None:
     full = installed.answer("dpkg-query -W -f '${Version}' docker.io")
-    for pin in (full, ".".join(full.split(".")[:2])):
-        outcome = installed.apply(docker_engine_version=pin)
-        assert (outcome.returncode, outcome.counter("changed")) == (0, 0)
+    pins = full, ".".join(full.split(".")[:2])
+    outcome = run_play(
+        [role_play(**(DECLARED | {"docker_engine_version": pin})) for pin in pins], hosts=installed.host.hosts
+    )
+    assert (outcome.returncode, outcome.counter("changed")) == (0, 0)
+
+
+def test_a_run_cut_off_before_the_restart_is_finished_by_the_next(installed: Installed) -> None:
+    """The file is as declared, the Engine has not read it: only the restart was missing."""
+    installed.apply(docker_engine_daemon_options={"labels": ["tier=cut"]})
+    before = installed.engine_pid
+    installed.answer("touch /etc/docker/daemon.json")
+    outcome = installed.apply(docker_engine_daemon_options={"labels": ["tier=cut"]})
+    assert outcome.returncode == 0
+    assert installed.engine_pid != before
 
 
 def test_a_container_runs_on_overlay2_with_its_limits_in_force(installed: Installed) -> None:
-    installed.answer(
-        "files='/bin/sh /bin/cat /bin/sleep'; tar --dereference --absolute-names -c $files"
-        " $(ldd $files | grep -o '/lib[^ ]*' | sort -u) | docker import - probe:1"
-    )
+    import_probe_image(installed.host)
     try:
-        installed.answer("docker run --detach --name probe --memory 64m --pids-limit 32 --cpus 0.5 probe:1 /bin/sleep 600")
+        installed.answer(
+            "docker run --detach --name probe --memory 64m --pids-limit 32 --cpus 0.5 probe:1 /bin/sleep 600"
+        )
         read = "cat /sys/fs/cgroup/{} || cat /sys/fs/cgroup/{}"
         memory = read.format("memory/memory.limit_in_bytes", "memory.max")
         pids = read.format("pids/pids.max", "pids.max")
@@ -249,6 +265,49 @@ def test_a_container_runs_on_overlay2_with_its_limits_in_force(installed: Instal
         }
     finally:
         installed.answer("docker rm --force probe")
+
+
+def test_an_engine_that_is_too_old_is_replaced_and_its_containers_run_again() -> None:
+    """Debian 12's own Engine 20.10 and Compose v1."""
+    with debian_machine("debian12") as host:
+        host.machine.check_output(
+            "apt-get update -qq && DEBIAN_FRONTEND=noninteractive"
+            " apt-get install -qq --yes --no-install-recommends docker.io docker-compose"
+        )
+        import_probe_image(host)
+        host.machine.check_output("docker run --detach --restart always --name old probe:1 /bin/sleep 600")
+        assert version(host.machine.check_output("docker version --format '{{.Server.Version}}'")) < (25, 0)
+
+        assert apply(host).returncode == 0
+        assert version(host.machine.check_output("docker version --format '{{.Server.Version}}'")) >= (25, 0)
+        assert version(host.machine.check_output("docker compose version --short")) >= (2, 26)
+        assert host.machine.check_output("docker inspect --format '{{.State.Status}}' old") == "running"
+
+
+def test_without_systemd_the_init_script_starts_and_restarts_the_engine() -> None:
+    with debian_machine_without_systemd("debian13") as host:
+        first = apply(host)
+        assert first.returncode == 0
+        assert host.machine.check_output("docker info --format '{{.LiveRestoreEnabled}}'") == "true"
+        engine = host.machine.check_output("cat /run/docker.pid")
+
+        assert apply(host).counter("changed") == 0
+        assert host.machine.check_output("cat /run/docker.pid") == engine
+
+        refused = apply(host, docker_engine_daemon_options={"storage-driver": "papyrus"}, docker_engine_start_timeout=5)
+        assert refused.returncode == 2
+        assert "The old one is back and the Engine runs with it" in refused.output
+        assert "driver not supported: papyrus" in refused.output
+        assert host.machine.check_output("cat /run/docker.pid") != engine
+        assert host.machine.check_output("docker info --format '{{.LiveRestoreEnabled}}'") == "true"
+
+
+def import_probe_image(host: DebianHost) -> None:
+    """Make an image of the host's own shell, cat and sleep: no registry is needed."""
+    host.machine.check_output(
+        "files='/bin/sh /bin/cat /bin/sleep'; tar --dereference --absolute-names -c $files"
+        " $(ldd $files | grep -o '/lib[^ ]*' | sort -u) | docker import - probe:1"
+    )
 
 
 def version(text: str) -> tuple[int, ...]:

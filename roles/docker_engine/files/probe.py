@@ -17,11 +17,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+# What a change of the Engine's source replaces, the distribution's and Docker's own.
 PACKAGES = (
     *("docker-ce", "docker-ce-cli", "docker-ce-rootless-extras", "docker-buildx-plugin", "docker-compose-plugin"),
     *("docker.io", "docker-cli", "docker-buildx", "docker-compose", "docker-doc", "docker-engine", "podman-docker"),
     *("containerd.io", "containerd", "runc"),
 )
+DAEMON_JSON = Path("/etc/docker/daemon.json")
+ENGINE_PID = Path("/run/docker.pid")
 
 
 def output(*command: str) -> str:
@@ -49,17 +52,27 @@ def installed_packages() -> dict[str, dict[str, str]]:
     ).stdout.splitlines()
     fields = [line.split() for line in lines]
     return {
-        line[0]: {"selection": line[1], "version": line[3]} for line in fields if len(line) == 4 and line[2] == "installed"
+        line[0]: {"selection": line[1], "version": line[3]}
+        for line in fields
+        if len(line) == 4 and line[2] == "installed"
     }
 
 
-def users_outside_the_docker_group(users: list[str]) -> list[str]:
-    """Return those of ``users`` who exist and are not in the docker group."""
+def is_in_docker_group(user: str) -> bool:
+    """Tell whether ``user``, who exists, is a member of the docker group."""
     try:
         group = grp.getgrnam("docker")
     except KeyError:
-        return [user for user in users if exists(user)]
-    return [user for user in users if exists(user) and user not in group.gr_mem and pwd.getpwnam(user).pw_gid != group.gr_gid]
+        return False
+    return user in group.gr_mem or pwd.getpwnam(user).pw_gid == group.gr_gid
+
+
+def daemon_json_is_newer_than_the_engine() -> bool:
+    """Tell whether daemon.json was written after the Engine started: a run that was cut off in between."""
+    try:
+        return DAEMON_JSON.stat().st_mtime > ENGINE_PID.stat().st_mtime
+    except FileNotFoundError:
+        return False
 
 
 def exists(user: str) -> bool:
@@ -84,7 +97,9 @@ def main() -> None:
                 "distribution": release.get("ID", ""),
                 "codename": release.get("VERSION_CODENAME", ""),
                 "systemd": Path("/run/systemd/system").is_dir(),
-                "configuration_directory": Path("/etc/docker").is_dir(),
+                "configuration_directory": DAEMON_JSON.parent.is_dir(),
+                "daemon_json": DAEMON_JSON.exists(),
+                "daemon_json_not_in_force": daemon_json_is_newer_than_the_engine(),
                 "engine": version_in(output("dockerd", "--version")),
                 "running": bool(output("docker", "version", "--format", "{{.Server.Version}}")),
                 "compose": version_in(output("docker", "compose", "version", "--short")),
@@ -92,7 +107,7 @@ def main() -> None:
                 "sdk": importlib.metadata.version("docker") if sdk else "",
                 "packages": installed_packages(),
                 "unknown_users": [user for user in users if not exists(user)],
-                "users_to_add": users_outside_the_docker_group(users),
+                "users_to_add": [user for user in users if exists(user) and not is_in_docker_group(user)],
             }
         )
     )

@@ -49,12 +49,13 @@ read_settings() {
 }
 
 prepare_directory() {
+    local stranger
     mkdir -p "$PGDATA" && [[ -w $PGDATA ]] ||
         fail "PGDATA ($PGDATA) is not writable by uid $(id -u): give the directory to $(id -u):$(id -g)"
     if [[ -e $unfinished ]]; then
         say "an earlier first start did not finish: beginning again"
-    elif [[ -n $(find "$PGDATA" -mindepth 1 -print -quit) ]]; then
-        fail "PGDATA ($PGDATA) is neither empty nor a PostgreSQL cluster: $(ls -A "$PGDATA" | head -n 5 | tr '\n' ' ')"
+    elif stranger=$(find "$PGDATA" -mindepth 1 -print -quit) && [[ -n $stranger ]]; then
+        fail "PGDATA ($PGDATA) is neither empty nor a PostgreSQL cluster: it holds $stranger"
     fi
     touch "$unfinished"
     find "$PGDATA" -mindepth 1 ! -path "$unfinished" -delete
@@ -118,7 +119,7 @@ first_start() {
     make_cluster
 
     rm -rf "$init_socket"
-    mkdir -m 0700 -p "$init_socket"
+    mkdir -m 0700 "$init_socket"
     local arguments=("$@" -c listen_addresses= -c "unix_socket_directories=$init_socket" -p 5432)
     pg_ctl --pgdata="$PGDATA" --wait --silent --options="${arguments[*]@Q}" start
     export PGHOST=$init_socket PGPASSWORD=$POSTGRES_PASSWORD

@@ -33,7 +33,7 @@ celery_app.conf.update(
     task_soft_time_limit=20,
     task_time_limit=30,
     worker_prefetch_multiplier=1,
-    # A warm shutdown may take as long as the tasks; the work is repeated when it is cut short.
+    # Without its connection a task cannot be acknowledged and comes again: do not finish it twice.
     worker_cancel_long_running_tasks_on_connection_loss=True,
     result_expires=3600,
 )
