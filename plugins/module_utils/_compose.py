@@ -94,9 +94,13 @@ def start(argv: t.Sequence[str], *, cwd: str, output: t.IO[str]) -> subprocess.P
 
 def config(project: Project) -> dict[str, t.Any]:
     """Return the project as Compose understands it (``config --format json``)."""
+    return config_and_warnings(project)[0]
+
+
+def config_and_warnings(project: Project) -> tuple[dict[str, t.Any], str]:
+    """Return the project as Compose understands it, and what it wrote to standard error on the way."""
     done = _checked(project, "config", "--format", "json")
-    model: dict[str, t.Any] = json.loads(done.stdout)
-    return model
+    return json.loads(done.stdout), done.stderr
 
 
 def config_yaml(project: Project) -> str:

@@ -3,17 +3,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """From the user's ``stack_*`` variables to the complete model of the stack, or the list of what is wrong with them.
 
-Pure except for ``inspect_source``, which looks at file names in the source tree.
+Pure except for ``inspect_source``, which looks into the source tree.
 """
 
 from __future__ import annotations
 
 import difflib
-import json
 import re
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from ansible_collections.shipshape.stack.plugins.module_utils._source import Part, SourceError, node_part, python_part
 
 Values = t.Mapping[str, t.Any]
 
@@ -27,9 +28,6 @@ PLACEHOLDERS = frozenset(
 SHORTEST_SECRET = 8
 _SIZES = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
 GENERATED_SECRETS = ("postgres_password", "redis_password", "secret_key")
-
-_PYTHON_LOCKS = (("uv.lock", "uv"), ("poetry.lock", "poetry"), ("requirements.txt", "pip"), ("pyproject.toml", "pip"))
-_NODE_LOCKS = (("pnpm-lock.yaml", "pnpm"), ("yarn.lock", "yarn"), ("package-lock.json", "npm"))
 
 PRESET: dict[str, dict[str, t.Any]] = {
     "db": {
@@ -132,15 +130,20 @@ class Problem:
 class Source:
     """What the source tree holds: package manager of each part, own Dockerfiles, database init scripts.
 
-    ``backend_manifest`` is the file the Python dependencies are listed in, ``frontend_tool`` the package manager with
-    the version the repository asks for, as npm takes it (``pnpm@10.4.1``).
+    ``*_files`` maps a folder to the files in it that are needed to install the dependencies, ``backend_manifest`` is
+    the one that lists them; for the rest see ``_source.Part``.
     """
 
     path: str
     backend_manager: str = ""
     frontend_manager: str = ""
     backend_manifest: str = ""
+    backend_dev: str = ""
+    backend_files: t.Mapping[str, list[str]] = field(default_factory=dict)
+    frontend_files: t.Mapping[str, list[str]] = field(default_factory=dict)
     frontend_tool: str = ""
+    backend_ignore: str = ""
+    frontend_ignore: str = ""
     backend_dockerfile: str = ""
     frontend_dockerfile: str = ""
     init_scripts: tuple[str, ...] = ()
@@ -187,39 +190,31 @@ def inspect_source(path: str, services: t.Mapping[str, t.Any]) -> tuple[Source, 
         fix = "Point stack_source at the root of the monorepo; a relative path starts at the working directory."
         return Source(path), [Problem("stack_source", "an existing directory", path, fix)]
     found: list[Problem] = []
-    managers, dockerfiles = {"backend": "", "frontend": ""}, {"backend": "", "frontend": ""}
-    for name, locks in (("backend", _PYTHON_LOCKS), ("frontend", _NODE_LOCKS)):
+    parts, dockerfiles = {"backend": Part(), "frontend": Part()}, {"backend": "", "frontend": ""}
+    for name, inspect in (("backend", python_part), ("frontend", node_part)):
         if name not in services and not (name == "backend" and "worker" in services):
             continue
-        part = root / _part(name, services)
-        if (part / "Dockerfile").is_file():
-            dockerfiles[name] = str(part / "Dockerfile")
+        directory = root / _part(name, services)
+        if (directory / "Dockerfile").is_file():
+            dockerfiles[name] = str(directory / "Dockerfile")
             continue
-        managers[name] = next((manager for lock, manager in locks if (part / lock).is_file()), "")
-        if not managers[name]:
-            names = ", ".join(lock for lock, _manager in locks)
-            fix = f"Correct stack_services.{name}.path, commit a lock file, or disable the service."
-            what = "a directory without one" if part.is_dir() else "no such directory"
-            found.append(Problem(f"stack_services.{name}.path", f"a directory with one of {names}", what, fix))
-    has_requirements = (root / _part("backend", services) / "requirements.txt").is_file()
-    manifest = "requirements.txt" if managers["backend"] == "pip" and has_requirements else "pyproject.toml"
-    scripts = sorted(item for item in (root / "scripts").glob("init-db*") if item.is_file())
-    tool = ""
-    if managers["frontend"]:
-        manifest_file = root / _part("frontend", services) / "package.json"
         try:
-            tool = _node_tool(manifest_file, managers["frontend"])
-        except (OSError, ValueError) as error:
-            fix = "Commit a package.json beside the lock file."
-            found.append(
-                Problem("stack_services.frontend.path", "a directory with a readable package.json", str(error), fix)
-            )
+            parts[name] = inspect(directory)
+        except SourceError as error:
+            found.append(Problem(f"stack_services.{name}.path", error.expected, error.found, error.fix))
+    scripts = sorted(item for item in (root / "scripts").glob("init-db*") if item.is_file())
+    backend, frontend = parts["backend"], parts["frontend"]
     source = Source(
         path=str(root.resolve()),
-        backend_manager=managers["backend"],
-        frontend_manager=managers["frontend"],
-        backend_manifest=manifest,
-        frontend_tool=tool,
+        backend_manager=backend.manager,
+        frontend_manager=frontend.manager,
+        backend_manifest=backend.manifest,
+        backend_dev=backend.dev,
+        backend_files=backend.manifests,
+        frontend_files=frontend.manifests,
+        frontend_tool=frontend.tool,
+        backend_ignore=backend.ignore,
+        frontend_ignore=frontend.ignore,
         backend_dockerfile=dockerfiles["backend"],
         frontend_dockerfile=dockerfiles["frontend"],
         init_scripts=tuple(str(item) for item in scripts),
@@ -429,12 +424,6 @@ def _secret_problems(secrets: t.Any) -> list[Problem]:
         elif "\n" in value or "\0" in value or '"' in value or "\\" in value:
             found.append(Problem(variable, "one line without quotes and backslashes", "such a character", "Change it."))
     return found
-
-
-def _node_tool(manifest: Path, manager: str) -> str:
-    package = json.loads(manifest.read_text(encoding="utf-8"))
-    pinned = str(package.get("packageManager", "")).split("+")[0]
-    return pinned if pinned.startswith(f"{manager}@") else {"pnpm": "pnpm@10", "yarn": "yarn@1", "npm": "npm"}[manager]
 
 
 def _part(name: str, services: Values) -> str:

@@ -109,10 +109,8 @@ def look_at_host(project_name: str, ports: list[int]) -> tuple[_preflight.Host, 
 
 def look_at_project(directory: str, client: t.Any) -> dict[str, t.Any]:
     """Return the facts that need the project's files."""
-    project = _compose.Project(directory)
-    model = _compose.config(project)
+    model, warnings = _compose.config_and_warnings(_compose.Project(directory))
     services = model["services"]
-    warnings = _compose.run(project.argv("config", "--quiet"), cwd=directory).stderr
     secrets = [item["file"] for item in (model.get("secrets") or {}).values() if "file" in item]
     images = {service["image"] for service in services.values() if service.get("image")}
     return {

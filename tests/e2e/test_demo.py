@@ -50,7 +50,7 @@ def test_an_item_is_added_sorted_by_the_worker_and_still_there_after_a_reload(pa
     row = page.get_by_test_id("item").filter(has_text=name)
     expect(row).to_be_visible()
     # The worker answers through PostgreSQL, Redis and the WebSocket; the page is not touched meanwhile.
-    expect(row.get_by_test_id("item-aisle")).to_have_text("Dairy", timeout=15_000, ignore_case=True)
+    expect(row.get_by_test_id("item-aisle")).to_have_text("Dairy & eggs", timeout=15_000)
 
     page.reload()
     expect(page.get_by_test_id("item").filter(has_text=name)).to_be_visible()

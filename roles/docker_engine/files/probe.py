@@ -13,8 +13,10 @@ import os
 import platform
 import pwd
 import re
+import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 # What a change of the Engine's source replaces, the distribution's and Docker's own.
@@ -24,6 +26,7 @@ PACKAGES = (
     *("containerd.io", "containerd", "runc"),
 )
 DAEMON_JSON = Path("/etc/docker/daemon.json")
+ENGINE_SOCKET = Path("/run/docker.sock")
 ENGINE_PID = Path("/run/docker.pid")
 
 
@@ -34,6 +37,20 @@ def output(*command: str) -> str:
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout if done.returncode == 0 else ""
+
+
+def running_engine() -> str:
+    """Return the version of the Engine behind the default socket; nothing if none answers within ten seconds."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(10)
+        try:
+            connection.connect(str(ENGINE_SOCKET))
+            connection.sendall(b"GET /version HTTP/1.0\r\n\r\n")
+            answer = b"".join(iter(lambda: connection.recv(65536), b""))
+        except OSError:
+            return ""
+    status, _, body = answer.partition(b"\r\n\r\n")
+    return version_in(json.loads(body)["Version"]) if b" 200 " in status.splitlines()[0] else ""
 
 
 def version_in(text: str) -> str:
@@ -90,6 +107,10 @@ def main() -> None:
     users = sys.argv[1:]
     release = platform.freedesktop_os_release()
     sdk = importlib.util.find_spec("docker") and importlib.util.find_spec("requests")
+    running = running_engine()
+    with ThreadPoolExecutor() as pool:
+        compose = pool.submit(output, "docker", "compose", "version", "--short")
+        buildx = pool.submit(output, "docker", "buildx", "version")
     print(
         json.dumps(
             {
@@ -100,10 +121,10 @@ def main() -> None:
                 "configuration_directory": DAEMON_JSON.parent.is_dir(),
                 "daemon_json": DAEMON_JSON.exists(),
                 "daemon_json_not_in_force": daemon_json_is_newer_than_the_engine(),
-                "engine": version_in(output("dockerd", "--version")),
-                "running": bool(output("docker", "version", "--format", "{{.Server.Version}}")),
-                "compose": version_in(output("docker", "compose", "version", "--short")),
-                "buildx": version_in(output("docker", "buildx", "version")),
+                "engine": running or version_in(output("dockerd", "--version")),
+                "running": bool(running),
+                "compose": version_in(compose.result()),
+                "buildx": version_in(buildx.result()),
                 "sdk": importlib.metadata.version("docker") if sdk else "",
                 "packages": installed_packages(),
                 "unknown_users": [user for user in users if not exists(user)],

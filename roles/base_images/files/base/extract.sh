@@ -4,4 +4,3 @@
 set -eu
 recipe=$(dirname "$0")
 install -m 0644 "$recipe/dpkg.cfg" "$1/etc/dpkg/dpkg.cfg.d/shipshape"
-install -D -m 0755 "$recipe/policy-rc.d" "$1/usr/sbin/policy-rc.d"
