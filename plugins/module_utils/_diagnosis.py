@@ -69,6 +69,11 @@ _RULES = (
         "Check `command`; a script with CRLF line ends or without its interpreter gives the same message.",
     ),
     _Rule(
+        r"CERTIFICATE_VERIFY_FAILED|self-signed certificate in certificate chain|UnknownIssuer",
+        "The network intercepts TLS with a CA this host does not know.",
+        "Put the CA into /usr/local/share/ca-certificates of the host and run `update-ca-certificates`.",
+    ),
+    _Rule(
         r"exec format error",
         "The program was built for another architecture, or a script lacks its `#!` line.",
         "Build the image for this host's architecture; check the first line of the entrypoint.",
@@ -146,6 +151,14 @@ def explain(lines: t.Sequence[str]) -> Finding | None:
         if proof:
             return Finding(rule.cause, proof.strip()[:300], rule.fix)
     return None
+
+
+def advice(output: str, otherwise: str) -> str:
+    """Return the fix for the first known pattern in a command's output."""
+    for rule in _RULES:
+        if re.search(rule.pattern, output, re.IGNORECASE):
+            return f"{rule.cause} {rule.fix}"
+    return otherwise
 
 
 def report(evidence: t.Sequence[Evidence]) -> str:

@@ -186,7 +186,8 @@ def prune(root: Path, keep: int) -> list[str]:
     link = root / "current"
     active = link.resolve().name if link.exists() else ""
     removed = []
-    for release in [item for item in listed(root) if item.id != active][max(keep - 1, 0) :]:
+    others = [item for item in listed(root) if item.id != active]
+    for release in others[max(keep - bool(active), 0) :]:
         shutil.rmtree(root / "releases" / release.id)
         removed.append(release.id)
     return removed

@@ -60,7 +60,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.shipshape.stack.plugins.module_utils import _compose, _context, _engine, _module
+from ansible_collections.shipshape.stack.plugins.module_utils import _compose, _context, _diagnosis, _engine, _module
 from ansible_collections.shipshape.stack.plugins.module_utils._errors import StackError
 
 TAG_LENGTH = 12
@@ -100,8 +100,10 @@ def build_one(tag: str, build: _context.Build) -> float:
     if done.returncode != 0:
         raise StackError(
             f"The image {tag} could not be built.",
-            evidence=done.tail(40),
-            fix="The last lines above are the build's own words; the running stack was not touched.",
+            evidence=done.tail(25),
+            fix=_diagnosis.advice(
+                done.stderr, "The last lines above are the build's own words; the running stack was not touched."
+            ),
         )
     return round(time.monotonic() - started, 1)
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import docker
 
 UPSTREAM = Path(__file__).with_name("upstream.py").read_text()
-PORTS = {"backend": 8000, "frontend": 8080}
+PORTS = {"backend": 8000, "frontend": 8080, "neighbour": 9000}
 READY_SECONDS = 10
 
 
@@ -110,6 +110,12 @@ class Edge:
     def execute(self, *command: str) -> tuple[int, str]:
         code, output = self._nginx.exec_run(list(command))
         return code, output.decode()
+
+    def ask_from_inside(self, service: str, script: str) -> str:
+        """Run Python in the container of a service, with the name of nginx as its argument; return what it prints."""
+        code, output = self.services[service].exec_run(["python3", "-c", script, self._nginx.name])
+        assert code == 0, output.decode()
+        return str(output.decode()).strip()
 
     def log(self) -> list[str]:
         """Return what nginx wrote to its standard output."""

@@ -1,0 +1,116 @@
+# Copyright: (c) 2026, shipshape.stack contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Single modules run through Ansible, and throwaway Compose projects for them to work on."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import tempfile
+import time
+import typing as t
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hosts import docker
+from playbook import run_play
+
+Result = dict[str, t.Any]
+
+
+def run_module(name: str, *options: str, **arguments: t.Any) -> Result:
+    """Run one module of the collection on this machine and return its result; ``options`` are ansible-playbook's."""
+    with tempfile.TemporaryDirectory(prefix="module-") as scratch:
+        file = Path(scratch, "result.json")
+        run_play([module_play(name, arguments, file)], options=options)
+        return t.cast("Result", json.loads(file.read_text()))
+
+
+def module_play(name: str, arguments: dict[str, t.Any], destination: Path) -> dict[str, t.Any]:
+    """Return a play that runs a module and writes its result to a file."""
+    keep = {"content": "{{ outcome | to_json }}", "dest": str(destination), "mode": "0600"}
+    return {
+        "hosts": "all",
+        "gather_facts": False,
+        "tasks": [
+            {
+                "name": f"Run {name}",
+                f"shipshape.stack.{name}": arguments,
+                "register": "outcome",
+                "ignore_errors": True,
+            },
+            {"name": "Keep the result", "ansible.builtin.copy": keep, "check_mode": False, "diff": False},
+        ],
+    }
+
+
+def newest_image(repository: str) -> str:
+    """Return the newest image of a repository that is on this machine."""
+    found = docker("images", repository, "--format", "{{.Repository}}:{{.Tag}}").splitlines()
+    assert found, f"no image of {repository} is here: `./run demo` builds it"
+    return found[0]
+
+
+def shell(image: str, command: str, **more: t.Any) -> dict[str, t.Any]:
+    """Return a service that runs a shell command and stops at once."""
+    return {"image": image, "command": ["sh", "-c", command.replace("$", "$$")], "stop_grace_period": "0s", **more}
+
+
+def sleeper(image: str, **more: t.Any) -> dict[str, t.Any]:
+    """Return a service that does nothing for as long as it is let."""
+    return shell(image, "exec sleep 600", **more)
+
+
+def probed(test: str, **more: t.Any) -> dict[str, t.Any]:
+    """Return a healthcheck that looks five times a second while the container starts."""
+    pace = {"interval": "200ms", "timeout": "5s", "retries": 2, "start_period": "0s", "start_interval": "200ms"}
+    return {"healthcheck": {"test": ["CMD-SHELL", test.replace("$", "$$")], **pace, **more}}
+
+
+@dataclass
+class Project:
+    """A Compose project of a test's own."""
+
+    directory: Path
+    name: str = field(default_factory=lambda: f"it-{uuid.uuid4().hex[:8]}")
+
+    def declare(self, services: dict[str, t.Any], **more: t.Any) -> None:
+        """Write the Compose file; JSON is YAML."""
+        model = {"name": self.name, "services": services, **more}
+        (self.directory / "compose.yaml").write_text(json.dumps(model, indent=2))
+
+    def run(self, module: str, *options: str, **arguments: t.Any) -> Result:
+        """Run a module on the project."""
+        return run_module(module, *options, project_src=str(self.directory), **arguments)
+
+    def up(self, *options: str, **arguments: t.Any) -> Result:
+        """Run compose_up, with less patience than a user has."""
+        return self.run("compose_up", *options, **{"stable_for": 1, "wait_timeout": 30, **arguments})
+
+    def containers(self) -> dict[str, str]:
+        """Return the container ids of the project by name."""
+        label = f"label=com.docker.compose.project={self.name}"
+        lines = docker("ps", "--all", "--no-trunc", "--filter", label, "--format", "{{.Names}} {{.ID}}").splitlines()
+        return dict(line.split() for line in sorted(lines))
+
+    def events(self, since: float) -> list[str]:
+        """Return what happened to containers of the project since a moment, without the probes."""
+        window = ("--since", f"{since:.6f}", "--until", f"{time.time():.6f}")
+        label = ("--filter", f"label=com.docker.compose.project={self.name}", "--filter", "type=container")
+        found = docker("events", *window, *label, "--format", "{{.Action}} {{.Actor.Attributes.name}}").splitlines()
+        return [event for event in found if not event.startswith(("exec_", "health_status"))]
+
+
+@contextlib.contextmanager
+def project(directory: Path) -> t.Iterator[Project]:
+    """Yield a project and remove everything that became of it."""
+    it = Project(directory)
+    try:
+        yield it
+    finally:
+        docker("compose", "--project-name", it.name, "down", "--volumes", "--remove-orphans", "--timeout", "0")
+        images = docker("images", "--quiet", f"{it.name}/*").split()
+        if images:
+            docker("rmi", "--force", *set(images))

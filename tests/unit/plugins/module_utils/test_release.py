@@ -1,0 +1,263 @@
+# Copyright: (c) 2026, shipshape.stack contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Records on disk: whole or not there at all."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.shipshape.stack.plugins.module_utils import _release
+from ansible_collections.shipshape.stack.plugins.module_utils._errors import StackError
+from ansible_collections.shipshape.stack.plugins.module_utils._release import Release
+
+UID, GID = os.getuid(), os.getgid()
+HOLDER = """
+import sys, time
+from pathlib import Path
+from ansible_collections.shipshape.stack.plugins.module_utils import _release
+with _release.lock(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "releases").mkdir()
+    return tmp_path
+
+
+def a_release(number: int, outcome: str = "deployed") -> Release:
+    return Release(
+        id=f"2026010{number}T000000Z-{number}000000000",
+        content_hash=str(number) * 64,
+        created=f"2026-01-0{number}T00:00:00Z",
+        created_by="shop",
+        images={"backend": f"shop/backend:{number}"},
+        outcome=outcome,
+    )
+
+
+def stage(root: Path, number: int) -> Release:
+    release = a_release(number)
+    _release.stage(root, release, {"compose.yaml": f"# {number}\n", "nginx/conf.d/site.conf": ""}, uid=UID, gid=GID)
+    return release
+
+
+def test_staged_release_is_whole_and_reads_back(root: Path) -> None:
+    release = stage(root, 1)
+    directory = root / "releases" / release.id
+    assert _release.read(directory) == release
+    assert (directory / "compose.yaml").read_text() == "# 1\n"
+    assert (directory / "nginx/conf.d/site.conf").exists()
+    assert (directory / "nginx/conf.d").stat().st_mode & 0o777 == 0o750
+    assert (directory / "compose.yaml").stat().st_mode & 0o777 == 0o640
+
+
+def test_release_that_cannot_be_written_leaves_nothing_behind(root: Path) -> None:
+    with pytest.raises(OSError):
+        _release.stage(root, a_release(1), {"a": "", "a/b": ""}, uid=UID, gid=GID)
+    assert list((root / "releases").iterdir()) == []
+
+
+def test_release_is_never_seen_half_written(root: Path) -> None:
+    seen: list[set[str]] = []
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.is_set():
+            seen.extend(
+                {item.name for item in path.iterdir()}
+                for path in (root / "releases").iterdir()
+                if not path.name.startswith(".")
+            )
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    for number in range(1, 9):
+        stage(root, number)
+    done.set()
+    watcher.join()
+    assert all(names == {"compose.yaml", "nginx", "release.json"} for names in seen)
+
+
+def test_current_follows_activation_and_moves_once(root: Path) -> None:
+    assert _release.current(root) is None
+    first, second = stage(root, 1), stage(root, 2)
+    assert _release.activate(root, first.id)
+    assert not _release.activate(root, first.id)
+    assert _release.current(root) == first
+    assert _release.activate(root, second.id)
+    assert _release.current(root) == second
+    assert (root / "current").readlink() == Path("releases", second.id)
+
+
+def test_current_is_there_at_every_moment_of_a_switch(root: Path) -> None:
+    releases = [stage(root, 1), stage(root, 2)]
+    _release.activate(root, releases[0].id)
+    gone, done = [], threading.Event()
+
+    def watch() -> None:
+        while not done.is_set():
+            if not (root / "current").is_dir():
+                gone.append(True)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    for turn in range(500):
+        _release.activate(root, releases[turn % 2].id)
+    done.set()
+    watcher.join()
+    assert gone == []
+
+
+def test_leftover_of_a_killed_switch_is_not_in_the_way(root: Path) -> None:
+    (root / ".current.new").symlink_to("releases/nowhere")
+    assert _release.activate(root, stage(root, 1).id)
+    assert _release.current(root) == a_release(1)
+
+
+def test_current_that_points_nowhere_is_no_release(root: Path) -> None:
+    (root / "current").symlink_to("releases/gone")
+    assert _release.current(root) is None
+
+
+def test_releases_are_listed_newest_first(root: Path) -> None:
+    for number in (2, 1, 3):
+        stage(root, number)
+    assert [release.id[7] for release in _release.listed(root)] == ["3", "2", "1"]
+
+
+def test_leftover_of_a_killed_staging_is_no_release(root: Path) -> None:
+    stage(root, 1)
+    leftover = root / "releases/.staging-abc"
+    leftover.mkdir()
+    (leftover / "release.json").write_text((root / "releases" / a_release(1).id / "release.json").read_text())
+    assert len(_release.listed(root)) == 1
+    assert _release.prune(root, 1) == []
+
+
+def test_prune_keeps_the_newest_and_the_current_one(root: Path) -> None:
+    releases = {number: stage(root, number) for number in range(1, 6)}
+    _release.activate(root, releases[1].id)
+    assert _release.prune(root, 3) == [releases[3].id, releases[2].id]
+    assert [release.id for release in _release.listed(root)] == [releases[n].id for n in (5, 4, 1)]
+
+
+@pytest.mark.parametrize("keep", [0, 1])
+def test_prune_never_removes_the_current_one(root: Path, keep: int) -> None:
+    only = stage(root, 1)
+    _release.activate(root, only.id)
+    assert _release.prune(root, keep) == []
+    assert _release.current(root) == only
+
+
+def test_record_changes_the_outcome_once(root: Path) -> None:
+    failed = replace(stage(root, 1), outcome="failed")
+    assert _release.record(root, failed)
+    assert not _release.record(root, failed)
+    assert _release.read(root / "releases" / failed.id).outcome == "failed"
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"id": "x"}'])
+def test_broken_record_names_its_directory(root: Path, content: str) -> None:
+    release = stage(root, 1)
+    (root / "releases" / release.id / "release.json").write_text(content)
+    with pytest.raises(StackError) as raised:
+        _release.read(root / "releases" / release.id)
+    assert release.id in raised.value.cause
+    assert raised.value.fix
+
+
+def test_atomic_write_says_whether_it_changed_anything(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    assert _release.write_atomically(path, "a", mode=0o600)
+    assert not _release.write_atomically(path, "a", mode=0o600)
+    assert _release.write_atomically(path, "a", mode=0o640)
+    assert _release.write_atomically(path, "b", mode=0o640)
+    assert (path.read_text(), path.stat().st_mode & 0o777) == ("b", 0o640)
+
+
+def test_failed_write_keeps_the_old_content_and_leaves_no_scratch_file(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+    with pytest.raises(UnicodeEncodeError):
+        _release.write_atomically(path, "\ud800")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_reader_sees_the_old_or_the_new_content(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    contents = {"a" * 100_000, "b" * 100_000}
+    path.write_text(min(contents))
+    seen, done = set(), threading.Event()
+
+    def read() -> None:
+        while not done.is_set():
+            seen.add(path.read_text())
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for turn in range(50):
+        _release.write_atomically(path, sorted(contents)[turn % 2])
+    done.set()
+    reader.join()
+    assert seen <= contents
+
+
+def test_content_hash_does_not_depend_on_order_but_on_every_part() -> None:
+    digest = _release.content_hash({"a": "1", "b": "2"})
+    assert digest == _release.content_hash({"b": "2", "a": "1"})
+    others = [{"a": "1", "b": "3"}, {"a": "1", "c": "2"}, {"a": "1"}, {"a": "1b", "": "2"}]
+    assert digest not in {_release.content_hash(other) for other in others}
+
+
+def test_release_id_sorts_by_time_and_carries_the_hash() -> None:
+    assert _release.release_id("1a2b3c4d5e6f") == f"{_release.release_id('')[:16]}-1a2b3c4d5e"
+
+
+def test_lock_held_by_a_live_process_names_it(tmp_path: Path) -> None:
+    holder = hold(tmp_path / "lock")
+    try:
+        with pytest.raises(StackError) as raised, _release.lock(tmp_path / "lock"):
+            pass
+        assert raised.value.cause == "Another deploy of this project is running on this host."
+        assert f"pid {holder.pid} on " in raised.value.evidence
+        assert raised.value.fix
+    finally:
+        holder.kill()
+        holder.communicate()
+
+
+def test_lock_of_a_dead_process_is_not_in_the_way(tmp_path: Path) -> None:
+    holder = hold(tmp_path / "lock")
+    holder.kill()
+    holder.communicate()
+    with _release.lock(tmp_path / "lock"):
+        assert f"pid {os.getpid()} on " in (tmp_path / "lock").read_text()
+
+
+def test_lock_is_free_after_a_failure_inside(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), _release.lock(tmp_path / "lock"):
+        raise RuntimeError
+    with _release.lock(tmp_path / "lock"):
+        pass
+
+
+def hold(path: Path) -> subprocess.Popen[str]:
+    """Start a process that holds the lock, and return when it does."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    argv = [sys.executable, "-c", HOLDER, str(path)]
+    process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env=environment)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    return process
