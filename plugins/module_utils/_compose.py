@@ -12,7 +12,7 @@ import json
 import re
 import subprocess
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ansible_collections.shipshape.stack.plugins.module_utils._errors import StackError
@@ -108,9 +108,16 @@ def config_yaml(project: Project) -> str:
     return _checked(project, "config").stdout
 
 
-def config_hashes(project: Project) -> dict[str, str]:
-    """Return service -> config hash, as Compose writes it into the label of a container it creates."""
-    done = _checked(project, "config", "--hash", "*")
+def config_hashes(project: Project, model: t.Mapping[str, t.Any], containers: t.Mapping[str, str]) -> dict[str, str]:
+    """Return service -> config hash, as Compose writes it into the label of a container it creates.
+
+    `config --hash` on the project itself knows neither the variables of an ``env_file`` nor the container that
+    ``network_mode: service:…`` leads to, so it gets the model with both filled in; ``containers`` maps a service to
+    the id of its first container.
+    """
+    services = {name: _without_references(service, containers) for name, service in model["services"].items()}
+    resolved = replace(project, name=model["name"], files=("-",))
+    done = _checked(resolved, "config", "--hash", "*", stdin=json.dumps({**model, "services": services}))
     return dict(line.split() for line in done.stdout.splitlines() if line.strip())
 
 
@@ -157,13 +164,22 @@ def build_argv(
     return [*argv, context]
 
 
-def _checked(project: Project, *command: str) -> Completed:
+def _without_references(service: t.Mapping[str, t.Any], containers: t.Mapping[str, str]) -> dict[str, t.Any]:
+    resolved = dict(service)
+    for key in ("network_mode", "pid", "ipc"):
+        kind, _, name = str(service.get(key) or "").partition(":")
+        if kind == "service" and name in containers:
+            resolved[key] = f"container:{containers[name]}"
+    return resolved
+
+
+def _checked(project: Project, *command: str, stdin: str = "") -> Completed:
     if not Path(project.directory).is_dir():
         raise StackError(
             f"The project directory {project.directory} does not exist.",
             fix="Set project_src to the directory that holds the Compose file.",
         )
-    done = run(project.argv(*command), cwd=project.directory)
+    done = run(project.argv(*command), cwd=project.directory, stdin=stdin)
     if done.returncode != 0:
         raise StackError(
             f"Compose cannot read the project in {project.directory}.",

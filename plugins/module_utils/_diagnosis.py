@@ -54,7 +54,7 @@ _RULES = (
         "Check the image's name and tag, build it first, or log in to its registry.",
     ),
     _Rule(
-        r"(Get|Head) \\?\"https://[^ ]*/v2/",
+        r"(Get|Head) \\?\"https?://[^ ]*/v2/",
         "The image is not on this host and its registry cannot be reached.",
         "Check name and network, or build the image first.",
     ),

@@ -49,6 +49,7 @@ class Track:
     """What is known of one container.
 
     ``since`` is its last start, ``born`` its first that we saw; ``error`` is why the Engine could not start it.
+    ``told_to_stop``: the next exit is no crash, Compose stops containers in order to restart or replace them.
     """
 
     id: str
@@ -59,6 +60,7 @@ class Track:
     oom_killed: bool = False
     exits: int = 0
     error: str = ""
+    told_to_stop: bool = False
     since: float = 0.0
     born: float = 0.0
 
@@ -119,7 +121,13 @@ def advance(track: Track, action: str, *, exit_code: int, now: float) -> Track |
     """Return the container after one Engine event, or None when it no longer exists."""
     match action:
         case "start":
-            return replace(track, status="running", health="none", since=now, born=track.born or now)
+            return replace(
+                track, status="running", health="none", told_to_stop=False, since=now, born=track.born or now
+            )
+        case "kill":
+            return replace(track, told_to_stop=True)
+        case "die" if track.told_to_stop:
+            return replace(track, status="stopped")
         case "die":
             return replace(track, status="exited", exit_code=exit_code, exits=track.exits + 1)
         case "oom":

@@ -81,12 +81,10 @@ class Gate:
         """Take over one Engine event. Containers that are being replaced are none of our concern."""
         actor = event["Actor"]["Attributes"]
         service = actor.get(_engine.SERVICE_LABEL, "")
-        hashes = {wanted.service: wanted.config_hash for wanted in self.target.desired}
+        known = {wanted.service for wanted in self.target.desired}
         replaced = {gone for change in self.target.changes for gone in change.replaces}
         container, action, now = event["Actor"]["ID"], event["Action"], event["timeNano"] / 1e9
-        if container in replaced or hashes.get(service) != actor.get(_engine.HASH_LABEL):
-            return
-        if actor.get(_engine.ONEOFF_LABEL) == "True":
+        if container in replaced or service not in known or actor.get(_engine.ONEOFF_LABEL) == "True":
             return
         track = self.tracks.get(container) or _health.Track(id=container, service=service, status="created")
         after = _health.advance(track, action, exit_code=int(actor.get("exitCode", 0)), now=now)
@@ -132,7 +130,8 @@ def prepare(client: t.Any, project: _compose.Project, options: Options) -> Targe
             evidence=f"Its services are: {', '.join(sorted(services))}.",
             fix="Correct `services`.",
         )
-    hashes = _compose.config_hashes(project)
+    present = _engine.containers(client, model["name"])
+    hashes = _compose.config_hashes(project, model, {item.service: item.id for item in reversed(present)})
     # Compose spec: an image that is built and has no name is called after project and service.
     images = {name: service.get("image") or f"{model['name']}-{name}" for name, service in services.items()}
     finishing = _must_finish(services)
@@ -158,7 +157,6 @@ def prepare(client: t.Any, project: _compose.Project, options: Options) -> Targe
         )
         for wanted in expectations
     )
-    present = _engine.containers(client, model["name"])
     every_service = [item for item in present if item.service in chosen or item.service not in services]
     changes = _plan.plan(desired, every_service, remove_orphans=options.remove_orphans)
     return Target(model["name"], desired, expectations, tuple(changes))

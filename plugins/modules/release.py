@@ -118,7 +118,7 @@ def stage(module: AnsibleModule, root: Path) -> dict[str, t.Any]:
     files = {COMPOSE_FILE: _resolve.resolved(_compose.Project(params["project_src"]), params["images"])}
     for name, directory in params["include"].items():
         for path in sorted(Path(directory).rglob("*")):
-            if path.is_file():
+            if path.is_file() and not path.name.startswith("."):
                 files[f"{name}/{path.relative_to(directory)}"] = path.read_text(encoding="utf-8")
     digest = _release.content_hash(files)
     active = _release.current(root)

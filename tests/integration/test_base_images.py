@@ -553,7 +553,7 @@ def test_python_has_what_a_builder_needs(images: dict[str, str]) -> None:
     )
     assert (
         output(images["python"], "sh", "-c", check, options=["--read-only", "--tmpfs=/tmp:exec", "--user=10001"]).count(
-            "pip "
+            "(python 3."
         )
         == 2
     )

@@ -75,6 +75,7 @@ def running(image: str, tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[
         "init": shell(image, "exit 0"),
         "job": shell(image, "sleep 0.3"),
         "none": sleeper(image, scale=0),
+        "sidecar": sleeper(image, network_mode="service:web", restart="always"),
     }
     with project(directory) as it:
         it.declare(services, volumes={"data": {}}, secrets={"token": {"file": "./secret"}})
@@ -90,6 +91,7 @@ def test_every_service_of_a_good_project_is_ready(running: Running) -> None:
         "init": "create",
         "job": "create",
         "none": "unchanged",
+        "sidecar": "create",
     }
 
 
@@ -111,7 +113,7 @@ def test_one_shot_others_wait_for_is_a_success(running: Running) -> None:
 
 def test_containers_are_returned_with_health_and_limits(running: Running, image: str) -> None:
     by_name = {item["name"]: item for item in running.first["containers"]}
-    assert len(by_name) == 5
+    assert len(by_name) == 6
     assert by_name[f"{running.project.name}-plain-2"]["memory"] == 64
     assert by_name[f"{running.project.name}-web-1"] == {
         "name": f"{running.project.name}-web-1",
@@ -138,7 +140,7 @@ def test_service_that_is_not_there_is_refused_with_those_that_are(running: Runni
     result = running.project.up(services=["wbe"])
     assert result["failed"]
     assert result["cause"] == "The project has no service named wbe."
-    assert result["evidence"] == "Its services are: init, job, none, plain, web."
+    assert result["evidence"] == "Its services are: init, job, none, plain, sidecar, web."
     assert result["fix"]
 
 
@@ -158,8 +160,8 @@ def test_change_recreates_only_its_service_and_check_mode_tells_the_same_plan(st
 
     assert done["actions"] == checked["actions"]
     assert done["actions"] == [
-        {"service": "web", "action": "recreate", "reasons": ["configuration changed"]},
         {"service": "db", "action": "unchanged", "reasons": []},
+        {"service": "web", "action": "recreate", "reasons": ["configuration changed"]},
         {"service": "old", "action": "remove", "reasons": ["no longer part of the project"]},
     ]
     after, name = stack.containers(), stack.name
@@ -170,6 +172,18 @@ def test_change_recreates_only_its_service_and_check_mode_tells_the_same_plan(st
     old, new = (set(done["diff"][side].splitlines()) for side in ("before", "after"))
     assert {line.split(":")[0] for line in old - new} == {"web", "old"}
     assert {line.split(":")[0] for line in new - old} == {"web"}
+
+
+def test_dependent_that_compose_restarts_on_purpose_is_no_failure(stack: Project, image: str) -> None:
+    needs = {"db": {"condition": "service_started", "restart": True}}
+    services = {"db": sleeper(image), "web": sleeper(image, depends_on=needs)}
+    stack.declare(services)
+    assert not stack.up().get("failed")
+    services["db"]["environment"] = {"LEVEL": "debug"}
+    stack.declare(services)
+    result = stack.up()
+    assert not result.get("failed"), result.get("msg")
+    assert stack.up()["changed"] is False
 
 
 def test_scaling_keeps_the_containers_that_stay(stack: Project, image: str) -> None:

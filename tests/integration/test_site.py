@@ -293,4 +293,22 @@ def test_broken_yaml_is_refused_with_its_line(tmp_path: Path) -> None:
     outcome = run_playbook(REPOSITORY / "playbooks" / "site.yml", inventory)
     assert outcome.returncode != 0
     assert "all.yml" in outcome.output
-    assert "YAML" in outcome.output
+    assert "line 2" in outcome.output or "line 3" in outcome.output
+
+
+def test_a_key_that_does_not_match_the_certificate_is_refused_before_anything_is_touched(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+        command += ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-days", "30"]
+        command += ["-keyout", str(tmp_path / f"{name}.key"), "-out", str(tmp_path / f"{name}.pem")]
+        subprocess.run(command, check=True, capture_output=True)
+    outcome = site(
+        stack_tls_provider="provided",
+        tls_certificates_provided_fullchain=str(tmp_path / "one.pem"),
+        tls_certificates_provided_key=str(tmp_path / "two.key"),
+        tls_certificates_provided_allow_self_signed=True,
+    )
+    assert outcome.returncode != 0
+    assert outcome.counter("changed") == 0
+    assert "The private key does not belong to the certificate" in outcome.output
+    assert "BEGIN PRIVATE KEY" not in outcome.output

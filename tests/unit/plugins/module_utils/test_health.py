@@ -145,6 +145,18 @@ def test_container_that_could_not_be_started_is_a_failure() -> None:
     assert _health.judge(wants(), [track], START).status == "failed"
 
 
+def test_exit_that_was_asked_for_is_no_crash() -> None:
+    stopped = verdict(wants({"restart": "no"}), "start", "kill", ("die", 137), now=START + 3)
+    assert (stopped.status, stopped.reason) == ("waiting", "stopped")
+    again = ("start", "kill", ("die", 143), "start", "kill", ("die", 143), "start")
+    assert verdict(wants(), *again, now=START + 60).status == "ready"
+
+
+def test_crash_after_a_restart_that_was_asked_for_counts() -> None:
+    events = ("start", "kill", ("die", 143), "start", ("die", 1), "start", ("die", 1))
+    assert verdict(wants(), *events, now=START + 60).status == "failed"
+
+
 def test_dead_container_is_a_failure() -> None:
     track = Track(id="1", service="web", status="dead")
     assert _health.judge(wants(), [track], START).status == "failed"
