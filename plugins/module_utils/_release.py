@@ -48,7 +48,7 @@ def write_atomically(path: Path, content: str, *, mode: int = 0o640, uid: int = 
     with contextlib.suppress(FileNotFoundError):
         status = path.stat()
         same_owner = uid in (-1, status.st_uid) and gid in (-1, status.st_gid)
-        if same_owner and status.st_mode & 0o7777 == mode and path.read_text(encoding="utf-8") == content:
+        if same_owner and status.st_mode & 0o7777 == mode and path.read_bytes() == content.encode():
             return False
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

@@ -71,7 +71,9 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.shipshape.stack.plugins.module_utils import _module
 from ansible_collections.shipshape.stack.plugins.module_utils._release import write_atomically
 
-PRIVATE, PUBLIC = (0o640, 0o750), (0o644, 0o755)
+# Mode of a file and of its directory.
+PRIVATE = (0o640, 0o750)
+PUBLIC = (0o644, 0o755)
 
 
 def sync(module: AnsibleModule, root: Path) -> dict[str, t.Any]:

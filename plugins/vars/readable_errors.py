@@ -16,11 +16,12 @@ version_added: 0.1.0
 author: shipshape.stack contributors (@shipshape)
 """
 
+import functools
 import typing as t
 from pathlib import Path
 
 import yaml
-from ansible.errors import AnsibleError, AnsibleParserError
+from ansible.errors import AnsibleParserError
 from ansible.inventory.host import Host
 from ansible.plugins.vars import BaseVarsPlugin
 
@@ -28,33 +29,27 @@ from ansible.plugins.vars import BaseVarsPlugin
 class VarsModule(BaseVarsPlugin):  # type: ignore[misc]
     """A vars plugin that only looks."""
 
-    REQUIRES_ENABLED = True
-
     def get_vars(self, loader: t.Any, path: str, entities: t.Any, cache: bool = True) -> dict[str, t.Any]:
         """Return nothing, or raise AnsibleParserError for the first file that is not YAML."""
         super().get_vars(loader, path, entities)
         for entity in entities if isinstance(entities, list) else [entities]:
-            kind = "host_vars" if isinstance(entity, Host) else "group_vars"
-            directory = Path(self._basedir, kind)
-            if not directory.is_dir():
-                continue
-            for name in loader.find_vars_files(str(directory), entity.name):
-                file = name.decode() if isinstance(name, bytes) else name
-                try:
-                    loader.load_from_file(file, cache="all")
-                except AnsibleError as error:
-                    raise AnsibleParserError(f"{where(file)}: {error} Fix: correct the YAML of this line.") from error
+            directory = Path(self._basedir, "host_vars" if isinstance(entity, Host) else "group_vars")
+            if directory.is_dir():
+                for name in loader.find_vars_files(str(directory), entity.name):
+                    check(Path(name.decode() if isinstance(name, bytes) else name))
         return {}
 
 
-def where(file: str) -> str:
-    """Return ``file``, with line and column where a parser can tell them."""
+@functools.cache
+def check(file: Path) -> None:
+    """Raise AnsibleParserError with file, line and column unless ``file`` is YAML or a vault."""
+    text = file.read_text(encoding="utf-8", errors="replace")
+    if text.startswith("$ANSIBLE_VAULT"):
+        return
     try:
-        yaml.compose(Path(file).read_text(encoding="utf-8"))
+        # Composed, not constructed: tags such as !vault mean nothing here.
+        yaml.compose(text, Loader=yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        if mark is not None:
-            return f"{file}, line {mark.line + 1}, column {mark.column + 1}"
-    except (yaml.YAMLError, UnicodeDecodeError):
-        return file
-    return file
+        line = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise AnsibleParserError(f"{file}{line}: {error.problem}. Fix: correct the YAML there.") from None
