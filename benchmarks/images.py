@@ -147,7 +147,7 @@ def reference_images(scratch: Path) -> list[Image]:
     lock = f"""
 FROM {bases["python"]} AS poetry
 ENV PIP_CERT=/run/secrets/ca_bundle REQUESTS_CA_BUNDLE=/run/secrets/ca_bundle
-RUN --mount=type=secret,id=ca_bundle pip install poetry
+RUN --mount=type=secret,id=ca_bundle pip install --ignore-installed poetry
 COPY pyproject.toml ./
 RUN --mount=type=secret,id=ca_bundle poetry lock
 FROM scratch

@@ -118,8 +118,9 @@ def create_source(source: Path, backend: str, frontend: str) -> None:
             (directory / name).parent.mkdir(parents=True, exist_ok=True)
             (directory / name).write_text("junk")
         (directory / ".dockerignore").write_text("# The repository's own.\nprivate\n.venv\n")
-    # A checkout under `umask 077`.
-    (source / "apps/backend/app/main.py").chmod(0o600)
+    if backend != "own":
+        # A checkout under `umask 077`.
+        (source / "apps/backend/app/main.py").chmod(0o600)
 
 
 def fingerprint(tree: Path) -> str:
@@ -197,8 +198,8 @@ def test_images_run_read_only_as_the_user_they_name(running: Running) -> None:
     for service, container in running.containers.items():
         uid = {"backend": "10001", "frontend": "101"}[service]
         assert container.attrs["HostConfig"]["ReadonlyRootfs"] is True
-        processes = container.top(ps_args="-eo uid,comm")["Processes"]
-        assert {process[0] for process in processes} == {uid}, (service, processes)
+        processes = container.top(ps_args="-eo pid,uid,comm")["Processes"]
+        assert {uid_of for _pid, uid_of, _command in processes} == {uid}, (service, processes)
         if running.repository.name != "own":
             assert container.image.attrs["Config"]["User"] == f"{uid}:{uid}"
 
