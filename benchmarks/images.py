@@ -66,13 +66,27 @@ class Image:
         with (self.context / CHANGED_FILES[self.service]).open("a", encoding="utf-8") as source:
             source.write(COMMENTS[self.service].format(f"change {number} of {time.time_ns()}"))
 
+    def id(self) -> str:
+        """Return the id of the image as it is now."""
+        return run(["docker", "image", "inspect", "--format", "{{.Id}}", self.tag])
+
     def megabytes(self) -> float:
         """Return the size as `docker images` shows it, in MB."""
         return int(run(["docker", "image", "inspect", "--format", "{{.Size}}", self.tag])) / 1e6
 
     def apt_cache_megabytes(self) -> float:
         """Return how much of it is apt's cache, which a base image made with more care would not have."""
-        argv = ["docker", "run", "--rm", "--network=none", "--entrypoint=du", self.tag, "-sb", "/var/cache/apt"]
+        argv = [
+            "docker",
+            "run",
+            "--rm",
+            "--network=none",
+            "--user=0",
+            "--entrypoint=du",
+            self.tag,
+            "-sb",
+            "/var/cache/apt",
+        ]
         return int(run(argv).split()[0]) / 1e6
 
 
@@ -221,8 +235,11 @@ def measure(pair: tuple[Image, Image]) -> tuple[Result, Result]:
     rebuilds: dict[str, list[float]] = {image.tag: [] for image in pair}
     for number in range(REBUILDS):
         for image in pair:
+            before = image.id()
             image.change_one_line(number)
             rebuilds[image.tag].append(image.build())
+            if image.id() == before:
+                sys.exit(f"{image.tag} does not hold the change of its source")
     for tag, seconds in rebuilds.items():
         say(f"rebuilds of {tag}: {', '.join(f'{value:.2f}' for value in seconds)} s")
     theirs, ours = (

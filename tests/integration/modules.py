@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
-import tempfile
+import re
 import time
 import typing as t
 import uuid
@@ -22,28 +23,18 @@ Result = dict[str, t.Any]
 
 def run_module(name: str, *options: str, **arguments: t.Any) -> Result:
     """Run one module of the collection on this machine and return its result; ``options`` are ansible-playbook's."""
-    with tempfile.TemporaryDirectory(prefix="module-") as scratch:
-        file = Path(scratch, "result.json")
-        run_play([module_play(name, arguments, file)], options=options)
-        return t.cast("Result", json.loads(file.read_text()))
+    outcome = run_play([module_play(name, arguments)], options=options)
+    found = re.search(r"result-of-the-module:([A-Za-z0-9+/=]+)", outcome.output)
+    assert found, "the module returned nothing: see the output of the play"
+    return t.cast("Result", json.loads(base64.b64decode(found[1])))
 
 
-def module_play(name: str, arguments: dict[str, t.Any], destination: Path) -> dict[str, t.Any]:
-    """Return a play that runs a module and writes its result to a file."""
-    keep = {"content": "{{ outcome | to_json }}", "dest": str(destination), "mode": "0600"}
-    return {
-        "hosts": "all",
-        "gather_facts": False,
-        "tasks": [
-            {
-                "name": f"Run {name}",
-                f"shipshape.stack.{name}": arguments,
-                "register": "outcome",
-                "ignore_errors": True,
-            },
-            {"name": "Keep the result", "ansible.builtin.copy": keep, "check_mode": False, "diff": False},
-        ],
-    }
+def module_play(name: str, arguments: dict[str, t.Any]) -> dict[str, t.Any]:
+    """Return a play that runs a module and prints its result, whole and on one line."""
+    run = {"name": f"Run {name}", f"shipshape.stack.{name}": arguments, "register": "outcome", "ignore_errors": True}
+    # No file is written: a second task on the host would cost more than most of the modules do.
+    show = {"ansible.builtin.debug": {"msg": "result-of-the-module:{{ outcome | to_json | b64encode }}"}}
+    return {"hosts": "all", "gather_facts": False, "tasks": [run, {"name": "Show the result", **show}]}
 
 
 def newest_image(repository: str) -> str:

@@ -352,7 +352,7 @@ def test_deploy_killed_half_way_lets_go_of_the_lock_and_the_next_one_converges(s
     stack.declare(services, volumes={"data": {}})
     name = f"{stack.name}-db-1"
     arguments = {"project_src": str(stack.directory), "wait_timeout": 60}
-    deploy = start(module_play("compose_up", arguments, stack.directory / "result.json"), stack.directory)
+    deploy = start(module_play("compose_up", arguments), stack.directory)
     wait_for_event(name, "start")
     os.kill(lock_holder(stack), signal.SIGKILL)
     deploy.communicate()

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, shipshape.stack contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The promises of release: a directory that is whole, a `current` that is always there, a record of what became of it."""
+"""The promises of release: a directory that is whole, a `current` that is always there, a record of the outcome."""
 
 from __future__ import annotations
 
