@@ -30,8 +30,9 @@ CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 MIRROR = "http://deb.debian.org/debian"
 POETRY_SOURCE = '\n[[tool.poetry.source]]\nname = "simple"\nurl = "https://pypi.org/simple/"\npriority = "primary"\n'
 SERVED = "server {\n  listen 80;\n  root /usr/share/nginx/html;\n  location / { try_files $uri /index.html; }\n}\n"
-CHANGED_FILES = {"backend": "app/main.py", "frontend": "src/App.tsx"}
-COMMENTS = {"backend": "# {}\n", "frontend": "// {}\n"}
+CHANGED_FILES = {"backend": "app/main.py", "frontend": "src/main.tsx"}
+# Not a comment: a bundler would take it out, and the image would stay the same.
+CHANGES = {"backend": "print({!r})\n", "frontend": 'console.info("{}");\n'}
 
 REBUILDS = 3
 MAX_SIZE_RATIO = 0.55
@@ -62,9 +63,9 @@ class Image:
         return time.monotonic() - started
 
     def change_one_line(self, number: int) -> None:
-        """Add a line of comment to the source."""
+        """Add a line to the source."""
         with (self.context / CHANGED_FILES[self.service]).open("a", encoding="utf-8") as source:
-            source.write(COMMENTS[self.service].format(f"change {number} of {time.time_ns()}"))
+            source.write(CHANGES[self.service].format(f"change {number} of {time.time_ns()}"))
 
     def id(self) -> str:
         """Return the id of the image as it is now."""

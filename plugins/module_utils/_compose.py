@@ -121,14 +121,11 @@ def config_hashes(project: Project, model: t.Mapping[str, t.Any], containers: t.
     return dict(line.split() for line in done.stdout.splitlines() if line.strip())
 
 
-def versions() -> dict[str, str]:
-    """Return ``{"compose": "2.26.1", "buildx": "0.13.1"}``; a missing plugin gives an empty string."""
-    found = {}
-    for plugin in ("compose", "buildx"):
-        done = run(["docker", plugin, "version"])
-        match = re.search(r"\d+\.\d+\.\d+", done.stdout) if done.returncode == 0 else None
-        found[plugin] = match.group() if match else ""
-    return found
+def version(plugin: str) -> str:
+    """Return the version of a CLI plugin (``compose``, ``buildx``) as ``2.26.1``, empty if it is missing."""
+    done = run(["docker", plugin, "version"])
+    match = re.search(r"\d+\.\d+\.\d+", done.stdout) if done.returncode == 0 else None
+    return match.group() if match else ""
 
 
 def up_argv(project: Project, services: t.Sequence[str], *options: str) -> list[str]:

@@ -50,14 +50,14 @@ class Limits:
 
 @dataclass(frozen=True)
 class Host:
-    """What the host has. Sizes are bytes; versions are empty where the program is missing."""
+    """What the host has. Sizes are bytes; a version is empty where the program is missing, None if not looked at."""
 
     architecture: str
     cpus: int
     memory: int
     disk_free: int
-    engine: str = ""
-    compose: str = ""
+    engine: str | None = None
+    compose: str | None = None
     listeners: tuple[Holder, ...] = ()
 
 
@@ -79,7 +79,7 @@ class Facts:
 def findings(facts: Facts) -> list[Finding]:
     """Return all findings; an empty list means nothing known stands in the way."""
     return [
-        *_versions(facts.host),
+        *version_findings(facts.host),
         *_ports(facts),
         *_resources(facts),
         *_secrets(facts),
@@ -92,15 +92,17 @@ def report(found: t.Sequence[Finding]) -> str:
     return "\n".join(f"  - {item.cause}\n    evidence: {item.evidence}\n    fix: {item.fix}" for item in found)
 
 
-def _versions(host: Host) -> list[Finding]:
+def version_findings(host: Host) -> list[Finding]:
+    """Return which of Engine and Compose is missing or too old, as far as they were looked at."""
     found = []
     for name, version, minimum in (
         ("Docker Engine", host.engine, MINIMUM_ENGINE),
         ("Docker Compose", host.compose, MINIMUM_COMPOSE),
     ):
-        if version and _version(version) < _version(minimum):
+        if version is not None and _version(version) < _version(minimum):
             fix = "Apply the role shipshape.stack.docker_engine, or upgrade it by hand."
-            found.append(Finding(f"{name} is too old.", f"{version}; {minimum} or newer is needed", fix))
+            state = "too old" if version else "missing"
+            found.append(Finding(f"{name} is {state}.", f"{version or 'none'}; {minimum} or newer is needed", fix))
     return found
 
 

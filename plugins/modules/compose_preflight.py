@@ -100,8 +100,6 @@ def look_at_host(project_name: str, ports: list[int]) -> tuple[_preflight.Host, 
         _preflight.host_facts(info["DockerRootDir"]),
         cpus=info["NCPU"],
         memory=info["MemTotal"],
-        engine=info["ServerVersion"],
-        compose=_compose.versions()["compose"],
         listeners=tuple(holders),
     )
     return host, client
@@ -181,7 +179,11 @@ def main() -> None:
         )
         directory = params["project_src"]
         if directory and client is not None and not _module.not_there_yet(module, directory):
-            facts = replace(facts, **look_at_project(directory, client))
+            # Only now: before the role docker_engine, an old version is what it is about to replace.
+            host = replace(host, engine=client.version()["Version"], compose=_compose.version("compose"))
+            facts = replace(facts, host=host)
+            if not _preflight.version_findings(host):
+                facts = replace(facts, **look_at_project(directory, client))
         found = _preflight.findings(facts)
         if found:
             module.fail_json(

@@ -38,8 +38,12 @@ def test_good_host_has_no_findings() -> None:
     assert _preflight.findings(FINE) == []
 
 
-def test_host_without_docker_yet_has_no_findings() -> None:
-    assert _preflight.findings(replace(FINE, host=replace(HOST, engine="", compose=""))) == []
+def test_versions_that_were_not_looked_at_are_no_findings() -> None:
+    assert _preflight.findings(replace(FINE, host=replace(HOST, engine=None, compose=None))) == []
+
+
+def test_missing_compose_is_a_finding() -> None:
+    assert only_finding(host=replace(HOST, compose="")).cause == "Docker Compose is missing."
 
 
 @pytest.mark.parametrize("version", ["20.10.24+dfsg1", "24.0.9"])
