@@ -113,8 +113,8 @@ def test_every_container_is_confined(containers: dict[str, Container]) -> None:
         assert host["PidsLimit"] > 0, name
         assert host["LogConfig"]["Config"] == {"max-size": "10m", "max-file": "3"}, name
         assert container.attrs["Config"]["Healthcheck"]["StartInterval"] > 0, name
-        processes = container.top(ps_args="-eo uid,comm")["Processes"]
-        assert all(uid != "0" for uid, _command in processes), (name, processes)
+        processes = container.top(ps_args="-eo pid,uid,comm")["Processes"]
+        assert all(uid != "0" for _pid, uid, _command in processes), (name, processes)
 
 
 def test_no_secret_in_environment_command_or_labels(containers: dict[str, Container]) -> None:
