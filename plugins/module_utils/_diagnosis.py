@@ -153,14 +153,6 @@ def explain(lines: t.Sequence[str]) -> Finding | None:
     return None
 
 
-def advice(output: str, otherwise: str) -> str:
-    """Return the fix for the first known pattern in a command's output."""
-    for rule in _RULES:
-        if re.search(rule.pattern, output, re.IGNORECASE):
-            return f"{rule.cause} {rule.fix}"
-    return otherwise
-
-
 def report(evidence: t.Sequence[Evidence]) -> str:
     """Return the text a person reads when services did not become ready."""
     parts = []

@@ -52,6 +52,12 @@ def heads(client: t.Any, image: str, cache: Path | None) -> tuple[str, ...]:
     return tuple(known[image_id])
 
 
+def database_is_ready(client: t.Any, project: str, database: Database) -> bool:
+    """Return whether the database runs and is not unhealthy or still starting."""
+    own = [item for item in _engine.containers(client, project) if item.service == database.service]
+    return any(item.status == "running" and item.health in ("none", "healthy") for item in own)
+
+
 def database_revision(client: t.Any, project: str, database: Database) -> str:
     """Return the revision the database is at, or an empty string for one that was never migrated."""
     own = [item for item in _engine.containers(client, project) if item.service == database.service]

@@ -12,7 +12,14 @@ import typing as t
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from ansible_collections.shipshape.stack.plugins.module_utils import _compose, _diagnosis, _engine, _health, _plan
+from ansible_collections.shipshape.stack.plugins.module_utils import (
+    _compose,
+    _diagnosis,
+    _engine,
+    _health,
+    _plan,
+    _release,
+)
 from ansible_collections.shipshape.stack.plugins.module_utils._errors import StackError
 
 _ENDED = "shipshape.compose.ended"
@@ -160,6 +167,22 @@ def prepare(client: t.Any, project: _compose.Project, options: Options) -> Targe
     every_service = [item for item in present if item.service in chosen or item.service not in services]
     changes = _plan.plan(desired, every_service, remove_orphans=options.remove_orphans)
     return Target(model["name"], desired, expectations, tuple(changes))
+
+
+def bring_up(client: t.Any, project: _compose.Project, options: Options) -> tuple[Target, list[_health.Verdict]]:
+    """Converge the project under the deploy lock; return the plan that was carried out and the gate's verdicts.
+
+    Where there is nothing to do and nothing to wait for, neither lock nor Compose is touched.
+    """
+    target = prepare(client, project, options)
+    if _plan.settled(target.changes):
+        return target, []
+    with _release.project_lock(target.name):
+        # The holder before us may have changed what runs.
+        target = prepare(client, project, options)
+        if _plan.settled(target.changes):
+            return target, []
+        return target, apply(client, project, options, target)
 
 
 def apply(client: t.Any, project: _compose.Project, options: Options, target: Target) -> list[_health.Verdict]:

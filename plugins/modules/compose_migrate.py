@@ -12,6 +12,7 @@ description:
   - Reads the revision in the database and the head of the new image. When they are the same, nothing is started.
   - Otherwise runs the migration in a container of the new image, with the service's own configuration, and reads the
     revision again.
+  - A database that does not run is first brought up through the health gate.
 version_added: 0.1.0
 author: shipshape.stack contributors (@shipshape)
 extends_documentation_fragment: [shipshape.stack.project]
@@ -43,6 +44,10 @@ options:
     description: Seconds the migration may take.
     type: int
     default: 600
+  wait_timeout:
+    description: Seconds the database may take to become ready where it has to be started.
+    type: int
+    default: 300
 attributes:
   check_mode:
     description: Can run in check mode and tells whether something is pending.
@@ -88,6 +93,7 @@ from ansible_collections.shipshape.stack.plugins.module_utils import (
     _module,
     _release,
     _revision,
+    _rollout,
 )
 from ansible_collections.shipshape.stack.plugins.module_utils._errors import StackError
 
@@ -106,12 +112,18 @@ def migrate(module: AnsibleModule) -> dict[str, t.Any]:
         params["database_service"], params["database_user"] or params["database"], params["database"]
     )
     head = _migration.heads(client, image, cache)
+    started = not _migration.database_is_ready(client, name, database)
+    if started and module.check_mode:
+        return {"changed": True, "before": "", "after": head[0] if head else ""}
+    if started:
+        options = _rollout.Options((database.service,), remove_orphans=False, wait_timeout=params["wait_timeout"])
+        _rollout.bring_up(client, project, options)
     before = _migration.database_revision(client, name, database)
-    if _revision.decide(before, head) == "upgrade" and not module.check_mode:
+    if _revision.decide(before, head) == "nothing":
+        return {"changed": started, "before": before, "after": before}
+    if not module.check_mode:
         with _release.project_lock(name):
             return upgrade(module, client, project, name, database, head[0])
-    if _revision.decide(before, head) == "nothing":
-        return {"changed": False, "before": before, "after": before}
     return {"changed": True, "before": before, "after": head[0], "diff": difference(before, head[0])}
 
 
@@ -164,6 +176,7 @@ def main() -> None:
             "database_user": {"type": "str"},
             "cache": {"type": "path"},
             "timeout": {"type": "int", "default": 600},
+            "wait_timeout": {"type": "int", "default": 300},
         },
         supports_check_mode=True,
     )

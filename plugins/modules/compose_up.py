@@ -60,7 +60,7 @@ actions:
   sample: [{service: backend, action: recreate, reasons: [configuration changed]}]
 verdicts:
   description: What the gate said of each service.
-  returned: when something was brought up
+  returned: success; empty when there was nothing to bring up
   type: list
   elements: dict
   sample: [{service: backend, status: ready, reason: healthy}]
@@ -80,7 +80,6 @@ failures:
   elements: dict
 """
 
-import contextlib
 import typing as t
 from dataclasses import asdict
 
@@ -89,9 +88,9 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.shipshape.stack.plugins.module_utils import (
     _compose,
     _engine,
+    _health,
     _module,
     _plan,
-    _release,
     _rollout,
 )
 
@@ -125,23 +124,22 @@ def difference(target: _rollout.Target, present: t.Sequence[_engine.Container]) 
 
 
 def converge(module: AnsibleModule, project: _compose.Project, options: _rollout.Options) -> dict[str, t.Any]:
-    """Plan, and apply the plan where there is something to do."""
+    """Plan, and apply the plan unless in check mode."""
     client = _engine.connect()
-    target = _rollout.prepare(client, project, options)
-    result: dict[str, t.Any] = {}
-    with contextlib.ExitStack() as held:
-        if not module.check_mode and not _plan.settled(target.changes):
-            held.enter_context(_release.project_lock(target.name))
-            # The holder before us may have changed what runs.
-            target = _rollout.prepare(client, project, options)
-        changed = _plan.changes_something(target.changes)
-        result |= {"changed": changed, "actions": actions(target)}
-        if module._diff and changed:
-            result["diff"] = difference(target, _engine.containers(client, target.name))
-        if not module.check_mode and not _plan.settled(target.changes):
-            verdicts = _rollout.apply(client, project, options, target)
-            result["verdicts"] = [asdict(verdict) for verdict in verdicts]
-    result["containers"] = [running(item) for item in _engine.containers(client, target.name)]
+    present = _engine.containers(client, _compose.config(project)["name"]) if module._diff else []
+    verdicts: list[_health.Verdict] = []
+    if module.check_mode:
+        target = _rollout.prepare(client, project, options)
+    else:
+        target, verdicts = _rollout.bring_up(client, project, options)
+    result: dict[str, t.Any] = {
+        "changed": _plan.changes_something(target.changes),
+        "actions": actions(target),
+        "verdicts": [asdict(verdict) for verdict in verdicts],
+        "containers": [running(item) for item in _engine.containers(client, target.name)],
+    }
+    if module._diff and result["changed"]:
+        result["diff"] = difference(target, present)
     return result
 
 

@@ -98,12 +98,11 @@ def build_one(tag: str, build: _context.Build) -> float:
     )
     done = _compose.run(argv)
     if done.returncode != 0:
+        known = _diagnosis.explain(done.stderr.splitlines()[::-1])
         raise StackError(
-            f"The image {tag} could not be built.",
+            f"The image {tag} could not be built. {known.cause if known else ''}".strip(),
             evidence=done.tail(25),
-            fix=_diagnosis.advice(
-                done.stderr, "The last lines above are the build's own words; the running stack was not touched."
-            ),
+            fix=f"{known.fix if known else 'See the last lines above.'} The running stack was not touched.",
         )
     return round(time.monotonic() - started, 1)
 

@@ -96,6 +96,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+library_missing:
+  description: Whether the module failed for want of the Python library cryptography.
+  returned: failure
+  type: bool
 reasons:
   description: Why the certificate was (or would be) replaced; empty when it stays.
   returned: always
@@ -189,11 +193,12 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
         if module.check_mode:
             module.warn("python3-cryptography is not installed yet: the certificate was not examined.")
             return result | {"changed": True, "reasons": ["python3-cryptography is not installed yet"]}
-        raise StackError(
+        missing = StackError(
             "The Python library cryptography is missing on this host.",
             evidence=str(_certificate.LIBRARY_ERROR),
             fix="Apply the role shipshape.stack.tls_certificates, or install the package python3-cryptography.",
         )
+        module.fail_json(**missing.result(), library_missing=True)
     now = datetime.now(UTC)
     if params["provider"] == "self_signed":
         plan = _tls_files.plan_self_signed(
