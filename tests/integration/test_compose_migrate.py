@@ -177,12 +177,15 @@ def test_failed_migration_shows_its_log_and_where_the_database_was_and_is(
     assert PASSWORD not in result["msg"]
 
 
-def test_database_that_does_not_run_is_named(application: Application, tmp_path: Path) -> None:
+def test_database_that_does_not_run_is_brought_up_first(application: Application, tmp_path: Path) -> None:
     with project(tmp_path) as it:
-        it.declare({"db": database_service(), "backend": {"image": application.images["good"]}})
-        result = it.run("compose_migrate", database="shop")
-    assert result["cause"] == "The database service db does not run."
-    assert result["evidence"] == "Its container is missing."
+        other = Application(it, application.repository, application.images)
+        other.release("good", "shop")
+        assert other.migrate("shop", "--check")["changed"] is True
+        assert it.containers() == {}
+        result = other.migrate("shop")
+        assert (result["changed"], result["before"], result["after"]) == (True, "", "2b3c")
+        assert list(it.containers()) == [f"{it.name}-db-1"]
 
 
 def test_image_that_is_not_here_is_named(application: Application, tmp_path: Path) -> None:

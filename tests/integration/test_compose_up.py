@@ -131,7 +131,7 @@ def test_no_change_calls_nothing(running: Running) -> None:
     second = running.project.up()
     assert second["changed"] is False
     assert {item["action"] for item in second["actions"]} == {"unchanged"}
-    assert "verdicts" not in second
+    assert second["verdicts"] == []
     assert running.project.containers() == before
     assert running.project.events(since) == []
 
