@@ -151,7 +151,7 @@ class Source:
 
 def problems(values: Values) -> list[Problem]:
     """Return everything wrong with the declaration, without looking at any file."""
-    found = [*_name_problems(values), *_choice_problems(values), *_port_problems(values)]
+    found = [*_name_problems(values), *_choice_problems(values), *_port_problems(values), *_source_problems(values)]
     services = values.get("stack_services") or {}
     if not isinstance(services, dict):
         found.append(_wrong("stack_services", "a mapping of service to settings", services, "See defaults/main.yml."))
@@ -285,8 +285,8 @@ def _secret_files(values: Values, services: Values, extra: t.Sequence[str]) -> d
 def _name_problems(values: Values) -> list[Problem]:
     found = []
     name = values.get("stack_name") or ""
-    if not re.fullmatch(r"[a-z][a-z0-9-]{0,30}", str(name)):
-        expected = "lower-case letters, digits and hyphens, starting with a letter, 31 at most"
+    if not re.fullmatch(r"[a-z]([a-z0-9-]{0,29}[a-z0-9])?", str(name)):
+        expected = "lower-case letters, digits and inner hyphens, starting with a letter, 31 at most"
         found.append(_wrong("stack_name", expected, name, "Set stack_name, for example `shop`."))
     if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", str(values.get("stack_database") or "")):
         expected = "an SQL name of lower-case letters, digits and underscores"
@@ -306,6 +306,16 @@ def _name_problems(values: Values) -> list[Problem]:
             fix = "Leave out scheme, port and path; write international names in their xn-- form."
             found.append(_wrong(variable, "a host name", host, fix))
     return found
+
+
+def _source_problems(values: Values) -> list[Problem]:
+    source = values.get("stack_source", ".")
+    if isinstance(source, str) and source:
+        return []
+    if isinstance(source, dict) and isinstance(source.get("repo"), str) and set(source) <= {"repo", "version"}:
+        return []
+    fix = "Write for example stack_source: ./shop, or stack_source: {repo: 'git@host:shop.git', version: main}"
+    return [_wrong("stack_source", "a path, or a mapping with repo and version", source, fix)]
 
 
 def _choice_problems(values: Values) -> list[Problem]:
@@ -420,8 +430,9 @@ def _secret_problems(secrets: t.Any) -> list[Problem]:
         elif is_placeholder(value):
             fix = "Remove the line (a good one is then generated on the host), or put a real secret into your vault."
             expected = f"a real secret of {SHORTEST_SECRET} characters or more"
-            found.append(Problem(variable, expected, "a placeholder", fix))
-        elif "\n" in value or "\0" in value or '"' in value or "\\" in value:
+            shown = "a placeholder" if forgotten(value) else f"{len(value)} characters"
+            found.append(Problem(variable, expected, shown, fix))
+        elif name in GENERATED_SECRETS and re.search(r'[\n\0"\\]', value):
             found.append(Problem(variable, "one line without quotes and backslashes", "such a character", "Change it."))
     return found
 

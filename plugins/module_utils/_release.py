@@ -182,12 +182,17 @@ def activate(root: Path, release_id: str) -> bool:
 
 
 def prune(root: Path, keep: int) -> list[str]:
-    """Remove all but the ``keep`` newest releases; the current one always stays. Return the ids removed."""
+    """Remove all but the ``keep`` newest deployed releases; the current one always stays. Return the ids removed.
+
+    Of those that never were deployed only the newest is kept: nobody rolls back to them.
+    """
     link = root / "current"
     active = link.resolve().name if link.exists() else ""
     removed = []
     others = [item for item in listed(root) if item.id != active]
-    for release in others[max(keep - bool(active), 0) :]:
+    deployed = [item for item in others if item.outcome == "deployed"]
+    never = [item for item in others if item.outcome != "deployed"]
+    for release in [*deployed[max(keep - bool(active), 0) :], *never[1:]]:
         shutil.rmtree(root / "releases" / release.id)
         removed.append(release.id)
     return removed

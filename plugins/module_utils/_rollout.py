@@ -51,6 +51,8 @@ class Gate:
 
     target: Target
     tracks: dict[str, _health.Track] = field(default_factory=dict)
+    mending: set[str] = field(default_factory=set)
+    """Containers that were unhealthy before, while the plan changes another service: that one may be why."""
 
     def see(self, container: _engine.Container) -> None:
         """Take over an inspected container. Exits of long ago do not count: Compose is about to start it again."""
@@ -62,6 +64,9 @@ class Gate:
             track = replace(track, status=container.status, health=container.health, since=started, born=started)
         elif container.status == "exited" and container.exit_code == 0:
             track = replace(track, status="exited", since=started)
+        if track.health == "unhealthy" and _plan.changes_something(self.target.changes):
+            self.mending.add(container.id)
+            track = replace(track, health="starting", born=0.0)
         self.tracks[container.id] = track
 
     def reconcile(self, containers: t.Iterable[_engine.Container]) -> None:
@@ -73,15 +78,16 @@ class Gate:
         self.tracks = {key: track for key, track in self.tracks.items() if key in present}
         for key, container in present.items():
             track = self.tracks.get(key) or _health.Track(id=key, service=container.service, status="created")
+            still_mending = key in self.mending and container.health == "unhealthy"
             since = _epoch(container.started_at) if track.status != container.status else track.since
             self.tracks[key] = replace(
                 track,
                 status=track.status if container.status == "restarting" else container.status,
-                health=container.health,
+                health=track.health if still_mending else container.health,
                 exit_code=container.exit_code,
                 error=container.error,
                 since=since,
-                born=track.born or since,
+                born=0.0 if still_mending else track.born or since,
             )
 
     def hear(self, event: dict[str, t.Any]) -> None:

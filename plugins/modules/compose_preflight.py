@@ -77,6 +77,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.shipshape.stack.plugins.module_utils import _compose, _engine, _module, _preflight
 from ansible_collections.shipshape.stack.plugins.module_utils._declaration import size
+from ansible_collections.shipshape.stack.plugins.module_utils._errors import StackError
 
 DATA_ROOT = "/var/lib/docker"
 
@@ -86,7 +87,11 @@ def look_at_host(project_name: str, ports: list[int]) -> tuple[_preflight.Host, 
     listening = _preflight.listeners(ports)
     if not _module.ENGINE_SOCKET.exists() or _engine.SDK_ERROR is not None:
         return replace(_preflight.host_facts(DATA_ROOT), listeners=tuple(listening)), None
-    client = _engine.connect()
+    try:
+        client = _engine.connect()
+    except StackError:
+        # The Engine does not run. The role docker_engine is about to start it.
+        return replace(_preflight.host_facts(DATA_ROOT), listeners=tuple(listening)), None
     info = client.info()
     published = {
         port["PublicPort"]: (container["Names"][0].lstrip("/"), container["Labels"].get(_engine.PROJECT_LABEL, ""))

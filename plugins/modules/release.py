@@ -99,6 +99,8 @@ pruned:
   elements: str
 """
 
+import getpass
+import os
 import pwd
 import typing as t
 from dataclasses import replace
@@ -130,7 +132,7 @@ def stage(module: AnsibleModule, root: Path) -> dict[str, t.Any]:
         id=_release.release_id(digest),
         content_hash=digest,
         created=_release.utc_now(),
-        created_by=account.pw_name,
+        created_by=os.environ.get("SUDO_USER") or getpass.getuser(),
         images=params["images"],
         outcome="staged",
     )

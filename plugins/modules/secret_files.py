@@ -27,6 +27,13 @@ options:
     type: list
     elements: str
     default: []
+  initial:
+    description:
+      - Names of secrets that take effect only once, such as the password PostgreSQL initialises its volume with.
+      - A value that differs from the one in force is refused.
+    type: list
+    elements: str
+    default: []
   services:
     description:
       - For each service C(uid), C(gid) and C(files), a mapping of file name to template.
@@ -107,6 +114,19 @@ def known_values(root: Path, given: t.Mapping[str, str], generate: t.Sequence[st
     return {**values, **given}, new
 
 
+def refuse_changed(root: Path, given: t.Mapping[str, str], initial: t.Sequence[str]) -> None:
+    """Raise StackError for a secret that was used to initialise something and is given differently now."""
+    for name in initial:
+        kept = root / "values" / name
+        if name in given and kept.is_file() and kept.read_text(encoding="utf-8") != given[name]:
+            raise StackError(
+                f"The secret {name} differs from the one that is in force; nothing was changed.",
+                evidence=f"{kept} holds another value, and what was initialised with it would refuse the new one.",
+                fix=f"Put the old value back. To change it: change it in the service itself (ALTER ROLE … PASSWORD), "
+                f"remove {kept}, and deploy.",
+            )
+
+
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
@@ -114,6 +134,7 @@ def main() -> None:
             "path": {"type": "path", "required": True},
             "values": {"type": "dict", "default": {}, "no_log": True},
             "generate": {"type": "list", "elements": "str", "default": [], "no_log": False},
+            "initial": {"type": "list", "elements": "str", "default": [], "no_log": False},
             "services": {"type": "dict", "required": True},
         },
         supports_check_mode=True,
@@ -125,6 +146,7 @@ def main() -> None:
         if _module.not_there_yet(module, params["path"]):
             return {"changed": True, "written": [], "generated": params["generate"]}
         values, generated = known_values(root, params["values"], params["generate"])
+        refuse_changed(root, params["values"], params["initial"])
         files = {Path("values", name): (value, -1, -1) for name, value in values.items()}
         for service, wanted in params["services"].items():
             for name, template in wanted["files"].items():

@@ -220,6 +220,28 @@ def test_a_release_that_crashes_is_named_and_the_old_one_serves_on(engine: docke
     assert get("/api/items")[0] == 200
 
 
+def test_a_changed_password_of_an_existing_database_is_refused(engine: docker.DockerClient) -> None:
+    before = {name: item.id for name, item in stack_containers(engine).items()}
+    outcome = site(playbook="deploy", stack_secrets={"postgres_password": "another-good-password-1"})
+    assert outcome.returncode != 0
+    assert "postgres_password differs from the one that is in force" in outcome.output
+    assert "another-good-password-1" not in outcome.output
+    assert {name: item.id for name, item in stack_containers(engine).items()} == before
+    assert get("/api/health/ready")[0] == 200
+
+
+def test_a_backend_that_is_sick_for_want_of_redis_is_healed_by_the_next_run(engine: docker.DockerClient) -> None:
+    containers = stack_containers(engine)
+    events = engine.events(decode=True, filters={"container": containers["backend"].id, "type": "container"})
+    containers["redis"].stop()
+    for event in events:
+        if event["Action"] == "health_status: unhealthy":
+            break
+    events.close()
+    assert site(playbook="deploy").returncode == 0
+    assert get("/api/health/ready")[0] == 200
+
+
 def test_volumes_survive_demo_down_and_go_only_when_asked(engine: docker.DockerClient) -> None:
     names = {"shop_db-data", "shop_redis-data"}
     before = get("/api/items")[1]

@@ -31,6 +31,9 @@ VALID: dict[str, t.Any] = {
 GOOD_SECRET = "uQ7-vd2Lk0_pXz91"
 
 BAD: list[tuple[str, dict[str, t.Any], str, str]] = [
+    ("source number", {"stack_source": 7}, "stack_source", "`7` (int)"),
+    ("source without repo", {"stack_source": {"version": "main"}}, "stack_source", "(dict)"),
+    ("name with a hyphen at its end", {"stack_name": "shop-"}, "stack_name", "`shop-` (str)"),
     ("name missing", {"stack_name": ""}, "stack_name", "nothing"),
     ("name with capitals", {"stack_name": "Shop"}, "stack_name", "`Shop`"),
     ("name with an underscore", {"stack_name": "my_shop"}, "stack_name", "`my_shop`"),
@@ -102,8 +105,8 @@ BAD_SETTINGS: list[tuple[str, dict[str, t.Any], str, str]] = [
 BAD_SECRETS: list[tuple[str, dict[str, t.Any], str]] = [
     ("changethis", {"secret_key": "changethis"}, "a placeholder"),
     ("placeholder in brackets", {"secret_key": "<Change-Me>"}, "a placeholder"),
-    ("short", {"postgres_password": "1234567"}, "a placeholder"),
-    ("empty", {"redis_password": ""}, "a placeholder"),
+    ("short", {"postgres_password": "1234567"}, "7 characters"),
+    ("empty", {"redis_password": ""}, "0 characters"),
     ("number", {"postgres_password": 12345678}, "a int"),
     ("quote inside", {"redis_password": 'abc"defghi'}, "such a character"),
     ("two lines", {"secret_key": "abcdefgh\nijkl"}, "such a character"),

@@ -152,6 +152,15 @@ def test_prune_keeps_the_newest_and_the_current_one(root: Path) -> None:
     assert [release.id for release in _release.listed(root)] == [releases[n].id for n in (5, 4, 1)]
 
 
+def test_failed_releases_do_not_push_deployed_ones_out(root: Path) -> None:
+    releases = {number: stage(root, number) for number in range(1, 6)}
+    for number in (3, 4, 5):
+        _release.record(root, replace(releases[number], outcome="failed"))
+    _release.activate(root, releases[2].id)
+    assert _release.prune(root, 2) == [releases[4].id, releases[3].id]
+    assert [release.id for release in _release.listed(root)] == [releases[n].id for n in (5, 2, 1)]
+
+
 @pytest.mark.parametrize("keep", [0, 1])
 def test_prune_never_removes_the_current_one(root: Path, keep: int) -> None:
     only = stage(root, 1)
