@@ -152,11 +152,13 @@ def _image(client: t.Any, reference: str) -> dict[str, t.Any] | None:
 
 
 def log_tail(client: t.Any, container_id: str, lines: int = 20) -> str:
-    """Return the last lines of a container's output; a container that is gone has none."""
+    """Return the last lines of a container's output; a container that is gone, or about to be, has none."""
     try:
         raw = client.api.logs(container_id, tail=lines, stdout=True, stderr=True)
-    except docker.errors.NotFound:
-        return ""
+    except docker.errors.APIError as error:
+        if error.status_code in (404, 409):
+            return ""
+        raise
     return str(raw.decode(errors="replace")).strip()
 
 

@@ -184,7 +184,9 @@ def judge(wanted: Expectation, tracks: t.Iterable[Track], now: float) -> Verdict
     ready = [track for track in own if is_ready(track, wanted, now)]
     if len(ready) >= wanted.replicas:
         return Verdict(wanted.service, "ready", _ready_reason(wanted, ready))
-    late = [track for track in own if track not in ready and track.born and now - track.born >= wanted.timeout]
+    # A container that Compose stopped is about to be started again or replaced: its time has not begun.
+    starting = [track for track in own if track not in ready and track.born and track.status != "stopped"]
+    late = [track for track in starting if now - track.born >= wanted.timeout]
     if late:
         return Verdict(wanted.service, "timeout", f"is still {_state(late[0])} {wanted.timeout:.0f} s after its start")
     pending = [track for track in own if track not in ready]

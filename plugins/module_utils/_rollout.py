@@ -200,7 +200,9 @@ def apply(client: t.Any, project: _compose.Project, options: Options, target: Ta
     started = time.time()
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
         flags = ["--remove-orphans"] if options.remove_orphans else []
-        names = [wanted.service for wanted in target.desired]
+        # Compose 2.26 recreates what depends on a recreated service, too: it is told only of what changes.
+        # Not --no-deps: that takes depends_on out of the config hash, and the next run would see a difference.
+        names = [change.service for change in target.changes if change.action not in ("unchanged", "wait", "remove")]
         compose = _compose.start(_compose.up_argv(project, names, *flags), cwd=project.directory, output=output)
         watcher = threading.Thread(target=_announce_end, args=(compose, stream), daemon=True)
         watcher.start()
@@ -217,7 +219,7 @@ def apply(client: t.Any, project: _compose.Project, options: Options, target: Ta
     bad = [verdict for verdict in verdicts if verdict.status != "ready"]
     if not bad and compose.returncode == 0:
         return verdicts
-    failures = [collect(client, target.name, verdict) for verdict in bad if verdict.status != "waiting"]
+    failures = [collect(client, target, verdict) for verdict in bad if verdict.status != "waiting"]
     if not failures:
         lines = text.strip().splitlines()[-20:]
         known = _diagnosis.explain(lines[::-1])
@@ -229,9 +231,9 @@ def apply(client: t.Any, project: _compose.Project, options: Options, target: Ta
     raise GateClosed(failures)
 
 
-def collect(client: t.Any, project: str, verdict: _health.Verdict) -> _diagnosis.Evidence:
-    """Gather the evidence on a service from its worst container."""
-    own = [item for item in _engine.containers(client, project) if item.service == verdict.service]
+def collect(client: t.Any, target: Target, verdict: _health.Verdict) -> _diagnosis.Evidence:
+    """Gather the evidence on a service from the worst of its containers that were meant to stay."""
+    own = [item for item in _concerned(client, target) if item.service == verdict.service]
     worst = max(own, key=lambda item: (item.status != "running", item.health != "healthy"), default=None)
     if worst is None:
         return _diagnosis.Evidence(verdict.service, "", verdict.reason, "missing", 0, False, 0, "", (), "")
