@@ -13,18 +13,18 @@ import pytest
 from testinfra.host import Host
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def root(host: Host) -> t.Iterator[Host]:
     with host.sudo():
         yield host
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def info(root: Host) -> dict[str, t.Any]:
     return t.cast("dict[str, t.Any]", json.loads(root.check_output("docker info --format '{{json .}}'")))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def image(root: Host) -> str:
     """An image that came through the mirror, past the proxy."""
     root.check_output("docker pull --quiet redis:8")
@@ -60,8 +60,8 @@ def test_version_is_pinned_and_held(root: Host, info: dict[str, t.Any]) -> None:
     }
 
 
-def test_user_may_use_the_engine_without_sudo(host: Host) -> None:
-    host.check_output("docker ps")
+def test_user_may_use_the_engine_without_sudo(root: Host) -> None:
+    root.check_output("su --login deploy --command 'docker ps'")
 
 
 def test_data_is_kept_where_declared(root: Host, info: dict[str, t.Any], image: str) -> None:

@@ -14,7 +14,7 @@ from testinfra.host import Host
 Service = dict[str, t.Any]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def root(host: Host) -> t.Iterator[Host]:
     with host.sudo():
         yield host
