@@ -84,7 +84,9 @@ def main() -> None:
         durations = dict.fromkeys(absent, 0.0)
         if absent and not module.check_mode:
             with ThreadPoolExecutor(max_workers=module.params["jobs"]) as pool:
-                durations = dict(zip(absent, pool.map(lambda tag: _build.build_one(tag, absent[tag]), absent), strict=True))
+                durations = dict(
+                    zip(absent, pool.map(lambda tag: _build.build_one(tag, absent[tag]), absent), strict=True)
+                )
         return {"changed": bool(absent), "images": images, "built": durations}
 
     _module.conclude(module, work)

@@ -135,7 +135,12 @@ def stage(module: AnsibleModule, root: Path) -> dict[str, t.Any]:
     if not module.check_mode:
         _release.stage(root, release, files, uid=account.pw_uid, gid=account.pw_gid)
     before = (Path(previous) / _resolve.COMPOSE_FILE).read_text(encoding="utf-8") if previous else ""
-    diff = {"before": before, "after": files[_resolve.COMPOSE_FILE], "before_header": previous, "after_header": str(path)}
+    diff = {
+        "before": before,
+        "after": files[_resolve.COMPOSE_FILE],
+        "before_header": previous,
+        "after_header": str(path),
+    }
     return {"changed": True, "id": release.id, "path": str(path), "previous": previous, "diff": diff}
 
 
