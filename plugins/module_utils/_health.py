@@ -48,7 +48,8 @@ class Expectation:
 class Track:
     """What is known of one container.
 
-    ``since`` is its last start, ``born`` its first that we saw; ``error`` is why the Engine could not start it.
+    ``since`` is its last start; its timeout counts from ``waiting_since``, the last event that made it not ready (0:
+    none yet). ``error`` is why the Engine could not start it.
     ``told_to_stop``: the next exit is no crash, Compose stops containers in order to restart or replace them.
     """
 
@@ -62,7 +63,7 @@ class Track:
     error: str = ""
     told_to_stop: bool = False
     since: float = 0.0
-    born: float = 0.0
+    waiting_since: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -121,20 +122,18 @@ def advance(track: Track, action: str, *, exit_code: int, now: float) -> Track |
     """Return the container after one Engine event, or None when it no longer exists."""
     match action:
         case "start":
-            return replace(
-                track, status="running", health="none", told_to_stop=False, since=now, born=track.born or now
-            )
+            return replace(track, status="running", health="none", told_to_stop=False, since=now, waiting_since=now)
         case "kill":
             return replace(track, told_to_stop=True)
         case "die" if track.told_to_stop:
             return replace(track, status="stopped")
         case "die":
-            return replace(track, status="exited", exit_code=exit_code, exits=track.exits + 1)
+            return replace(track, status="exited", exit_code=exit_code, exits=track.exits + 1, waiting_since=now)
         case "oom":
             return replace(track, oom_killed=True)
-        case "pause":
-            return replace(track, status="paused")
-        case "unpause":
+        case "pause" if track.status == "running":
+            return replace(track, status="paused", waiting_since=now)
+        case "unpause" if track.status == "paused":
             return replace(track, status="running")
         case "destroy":
             return None
@@ -156,7 +155,8 @@ def failure(track: Track, wanted: Expectation) -> str:
         return f"exited with code {track.exit_code}{meant}"
     if track.exits >= CRASH_LIMIT and not finished_well:
         return f"is in a crash loop: it exited {track.exits} times, last with code {track.exit_code}"
-    if track.health == "unhealthy" and wanted.has_healthcheck:
+    # While it stops it no longer answers its healthcheck: that is no sickness.
+    if track.health == "unhealthy" and wanted.has_healthcheck and not track.told_to_stop:
         return "is unhealthy: its healthcheck failed more often than `retries` allows"
     if track.status == "dead":
         return "is dead: the Engine could not remove it"
@@ -171,7 +171,7 @@ def is_ready(track: Track, wanted: Expectation, now: float) -> bool:
         return False
     if wanted.has_healthcheck:
         return track.health == "healthy"
-    return now - track.since >= wanted.stable_for
+    return now >= track.since + wanted.stable_for
 
 
 def judge(wanted: Expectation, tracks: t.Iterable[Track], now: float) -> Verdict:
@@ -185,24 +185,28 @@ def judge(wanted: Expectation, tracks: t.Iterable[Track], now: float) -> Verdict
     if len(ready) >= wanted.replicas:
         return Verdict(wanted.service, "ready", _ready_reason(wanted, ready))
     # A container that Compose stopped is about to be started again or replaced: its time has not begun.
-    starting = [track for track in own if track not in ready and track.born and track.status != "stopped"]
-    late = [track for track in starting if now - track.born >= wanted.timeout]
+    starting = [track for track in own if track not in ready and track.waiting_since and track.status != "stopped"]
+    late = [track for track in starting if now >= track.waiting_since + wanted.timeout]
     if late:
-        return Verdict(wanted.service, "timeout", f"is still {_state(late[0])} {wanted.timeout:.0f} s after its start")
+        return Verdict(wanted.service, "timeout", f"is still {_state(late[0])} after {wanted.timeout:.0f} s")
     pending = [track for track in own if track not in ready]
     state = _state(pending[0]) if pending else "not created yet"
     return Verdict(wanted.service, "waiting", state)
 
 
 def next_check(wanted: t.Iterable[Expectation], tracks: t.Iterable[Track], now: float) -> float:
-    """Return the next moment at which a verdict can change without an event (infinity: never)."""
+    """Return the next moment at which a verdict can change without an event (infinity: never).
+
+    The moments are computed as ``judge`` and ``is_ready`` compute them: a difference in the last digit, and a verdict
+    would change just after the only look at it.
+    """
     by_service = {expected.service: expected for expected in wanted}
     moments = [float("inf")]
     for track in tracks:
         expected = by_service.get(track.service)
-        if expected is None or not track.born:
+        if expected is None or not track.waiting_since:
             continue
-        moments.append(track.born + expected.timeout)
+        moments.append(track.waiting_since + expected.timeout)
         if not expected.has_healthcheck:
             moments.append(track.since + expected.stable_for)
     return min(moment for moment in [*moments, float("inf")] if moment > now)

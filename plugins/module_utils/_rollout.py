@@ -61,12 +61,14 @@ class Gate:
         if container.status == "restarting":
             track = replace(track, exits=1)
         elif container.status in ("running", "paused"):
-            track = replace(track, status=container.status, health=container.health, since=started, born=started)
+            track = replace(
+                track, status=container.status, health=container.health, since=started, waiting_since=started
+            )
         elif container.status == "exited" and container.exit_code == 0:
             track = replace(track, status="exited", since=started)
         if track.health == "unhealthy" and _plan.changes_something(self.target.changes):
             self.mending.add(container.id)
-            track = replace(track, health="starting", born=0.0)
+            track = replace(track, health="starting", waiting_since=0.0)
         self.tracks[container.id] = track
 
     def reconcile(self, containers: t.Iterable[_engine.Container]) -> None:
@@ -87,7 +89,7 @@ class Gate:
                 exit_code=container.exit_code,
                 error=container.error,
                 since=since,
-                born=0.0 if still_mending else track.born or since,
+                waiting_since=0.0 if still_mending else track.waiting_since or since,
             )
 
     def hear(self, event: dict[str, t.Any]) -> None:

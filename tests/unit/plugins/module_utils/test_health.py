@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+import itertools
 import typing as t
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ansible_collections.shipshape.stack.plugins.module_utils import _health
@@ -157,6 +158,26 @@ def test_crash_after_a_restart_that_was_asked_for_counts() -> None:
     assert verdict(wants(), *events, now=START + 60).status == "failed"
 
 
+@pytest.mark.parametrize("ended", [["kill", ("die", 0)], [("die", 1)]], ids=["by Compose", "by itself"])
+def test_container_that_served_for_days_has_its_whole_time_after_a_restart(ended: list[str | tuple[str, int]]) -> None:
+    days = 9e5
+    track = after("start", "health_status: healthy")
+    for event in [*ended, "start"]:
+        action, code = event if isinstance(event, tuple) else (event, 0)
+        assert track is not None
+        track = _health.advance(track, action, exit_code=code, now=START + days)
+        assert track is not None
+        assert _health.judge(wants(CHECK), [track], START + days + 1).status != "timeout"
+    assert _health.judge(wants(CHECK), [track], START + days + 189).status == "waiting"
+    assert _health.judge(wants(CHECK), [track], START + days + 190).status == "timeout"
+
+
+def test_container_that_fails_its_healthcheck_while_it_stops_is_not_sick() -> None:
+    stopping = ("start", "health_status: healthy", "kill", "health_status: unhealthy")
+    assert verdict(wants(CHECK), *stopping, now=START + 4).status == "waiting"
+    assert verdict(wants(CHECK), *stopping, ("die", 0), "start", now=START + 6).status == "waiting"
+
+
 def test_dead_container_is_a_failure() -> None:
     track = Track(id="1", service="web", status="dead")
     assert _health.judge(wants(), [track], START).status == "failed"
@@ -208,7 +229,7 @@ def test_timeout_comes_from_the_healthcheck_itself() -> None:
     assert wanted.timeout == 30 + (10 + 5) * 3 + _health.TIMEOUT_MARGIN
     assert verdict(wanted, "start", now=START + 84).status == "waiting"
     found = verdict(wanted, "start", now=START + 85)
-    assert (found.status, found.reason) == ("timeout", "is still running 85 s after its start")
+    assert (found.status, found.reason) == ("timeout", "is still running after 85 s")
 
 
 def test_timeout_is_capped_by_wait_timeout() -> None:
@@ -268,82 +289,228 @@ def test_compose_durations_are_seconds(text: str | None, expected: float) -> Non
     assert _health.seconds(text, 7.0) == pytest.approx(expected)
 
 
-EVENTS = st.sampled_from(
-    [
-        "create",
-        "start",
-        "die 0",
-        "die 1",
-        "oom",
-        "kill",
-        "stop",
-        "pause",
-        "unpause",
-        "exec_start: probe",
-        "health_status: healthy",
-        "health_status: unhealthy",
-        "health_status: starting",
-    ]
-)
-EXPECTATIONS = st.builds(
-    lambda restart, check, must_finish: wants({"restart": restart} | (CHECK if check else {}), must_finish=must_finish),
-    st.sampled_from(["no", "on-failure", "always"]),
-    st.booleans(),
-    st.booleans(),
-)
-STEPS = st.lists(st.tuples(EVENTS, st.floats(0, 20)), max_size=12)
+@dataclass
+class Observer:
+    """The truth about one container, told by somebody who only keeps notes of what happened."""
 
+    exists: bool = True
+    running: bool = False
+    paused: bool = False
+    started: float = 0.0
+    health: str = ""
+    exit_code: int | None = None
+    crashes: int = 0
+    stop_was_asked_for: bool = False
+    ran_out_of_memory: bool = False
 
-@given(EXPECTATIONS, STEPS, st.floats(0, 20))
-def test_no_order_of_events_makes_the_gate_open_for_a_sick_container(
-    wanted: Expectation, steps: list[tuple[str, float]], rest: float
-) -> None:
-    """A second, plain model of the truth runs along: what the container does, and since when."""
-    now, track = START, Track(id="1", service="web", status="created")
-    running, healthy, code, since = False, False, None, 0.0
-    for event, passed in steps:
-        now += passed
-        action, _, argument = event.partition(" ") if event.startswith("die") else (event, "", "")
-        advanced = _health.advance(track, action, exit_code=int(argument or 0), now=now)
-        assert advanced is not None
-        track = advanced
+    def hear(self, event: str, now: float) -> None:
+        action, _, argument = event.partition(" ")
         match action:
             case "start":
-                running, healthy, code, since = True, False, None, now
+                self.running, self.paused, self.started = True, False, now
+                self.health, self.exit_code, self.stop_was_asked_for = "", None, False
+            case "kill":
+                self.stop_was_asked_for = True
             case "die":
-                running, code = False, int(argument)
-            case "pause":
-                running = False
-            case "unpause":
-                running, code = True, None
-            case "health_status: healthy":
-                healthy = True
-            case _ if action.startswith("health_status: "):
-                healthy = False
-    now += rest
-    if _health.judge(wanted, [track], now).status != "ready":
-        return
-    if running:
-        assert not wanted.must_finish
-        assert healthy if wanted.has_healthcheck else now - since >= wanted.stable_for
+                self.running = self.paused = False
+                self.exit_code = None if self.stop_was_asked_for else int(argument)
+                self.crashes += not self.stop_was_asked_for
+            case "pause" | "unpause":
+                self.paused = self.running and action == "pause"
+            case "oom":
+                self.ran_out_of_memory = True
+            case "health_status:":
+                self.health = argument
+            case "destroy":
+                self.exists = False
+
+    def finished_well(self, wanted: Expectation) -> bool:
+        return not self.running and self.exit_code == 0 and wanted.may_finish
+
+    def is_ready(self, wanted: Expectation, now: float) -> bool:
+        if not self.running:
+            return self.finished_well(wanted)
+        if self.paused or wanted.must_finish:
+            return False
+        if wanted.has_healthcheck:
+            return self.health == "healthy"
+        return now >= self.started + wanted.stable_for
+
+    def is_lost(self, wanted: Expectation) -> bool:
+        """Return whether nothing good can come of it any more."""
+        if self.ran_out_of_memory:
+            return True
+        if wanted.has_healthcheck and self.health == "unhealthy" and not self.stop_was_asked_for:
+            return True
+        if self.finished_well(wanted):
+            return False
+        comes_back = not wanted.must_finish and (
+            wanted.restart == "always" or (wanted.restart == "on-failure" and self.exit_code != 0)
+        )
+        stays_away = not self.running and self.exit_code is not None and not comes_back
+        return stays_away or self.crashes >= 2
+
+
+# What an Engine can report next of a container in this state, and the state it is in then; repeated: more often.
+NEXT: dict[str, list[tuple[str, str]]] = {
+    "created": [("start", "running")],
+    "running": [
+        *[("health_status: healthy", "running"), ("die 1", "exited")] * 3,
+        *[("kill", "running"), ("pause", "paused")] * 2,
+        *[
+            ("health_status: unhealthy", "running"),
+            ("die 0", "exited"),
+            ("oom", "running"),
+            ("exec_start: x", "running"),
+        ],
+    ],
+    "paused": [("unpause", "running"), ("kill", "paused"), ("die 137", "exited")],
+    "exited": [*[("start", "running")] * 4, ("oom", "exited"), ("destroy", "gone")],
+}
+EVENTS = sorted({event for following in NEXT.values() for event, _state in following})
+# A container may have been there for days before we look.
+PAUSES = st.sampled_from([0.0, 1.0, 5.0, 9e5]) | st.floats(0, 400)
+History = list[tuple[str, float]]
+"""Events, each with the seconds that passed before it."""
+
+
+@st.composite
+def possible_histories(draw: st.DrawFn) -> History:
+    state, history = "created", []
+    for _ in range(draw(st.integers(1, 8))):
+        if state == "gone":
+            break
+        event, state = draw(st.sampled_from(NEXT[state]))
+        history.append((event, draw(PAUSES)))
+    return history
+
+
+# Events may be in any order at all: a lost or repeated one must not open the gate either.
+HISTORIES = possible_histories() | st.lists(st.tuples(st.sampled_from(EVENTS), PAUSES), max_size=12)
+# restart, healthcheck, must_finish: what services mostly are, beside all there can be.
+KINDS = [("always", True, False)] * 9 + [("always", False, False)] * 6
+KINDS += list(itertools.product(["no", "on-failure", "always"], [True, False], [True, False]))
+EXPECTATIONS = st.builds(
+    lambda kind, replicas, wait_timeout, stable_for: _health.expectation(
+        "web",
+        {"restart": kind[0], "scale": replicas} | (CHECK if kind[1] else {}),
+        kind[2],
+        wait_timeout=wait_timeout,
+        stable_for=stable_for,
+    ),
+    st.sampled_from(KINDS),
+    st.sampled_from([1, 1, 1, 0, 2]),
+    st.floats(10, 300),
+    st.floats(0, 10),
+)
+RESTS = st.sampled_from([0.0, 60.0]) | st.floats(0, 400)
+# Times as the Engine gives them: seconds since the epoch, where a double has a grain of a quarter of a microsecond.
+EPOCH = st.floats(1.7e9, 1.9e9)
+
+
+def play(history: History, start: float) -> tuple[Track | None, Observer, float]:
+    """Return what the gate and the observer know after the history, and what time it is then."""
+    track: Track | None = Track(id="1", service="web", status="created")
+    observer, now = Observer(), start
+    for event, passed in history:
+        now += passed
+        # The observer heeds nothing of a container that is gone, as the gate has forgotten it.
+        if track is not None:
+            action, code = event.split() if event.startswith("die") else (event, "0")
+            track = _health.advance(track, action, exit_code=int(code), now=now)
+            observer.hear(event, now)
+    return track, observer, now
+
+
+@given(EXPECTATIONS, st.lists(HISTORIES, max_size=2), EPOCH, RESTS)
+@example(wants(CHECK), [[("start", 0.0), ("kill", 9e5), ("health_status: unhealthy", 1.0)]], START, 0.0)
+@example(wants(), [[("start", 0.0), ("die 1", 1.0), ("unpause", 1.0)]], START, 60.0)
+@example(wants(), [[("start", 0.0), ("die 1", 1.0), ("pause", 1.0), ("unpause", 1.0)]], START, 60.0)
+def test_verdict_is_the_truth(wanted: Expectation, histories: list[History], start: float, rest: float) -> None:
+    played = [play(history, start) for history in histories]
+    now = max([start, *(last for _track, _observer, last in played)]) + rest
+    present = [observer for _track, observer, _last in played if observer.exists]
+    found = _health.judge(wanted, [track for track, _observer, _last in played if track], now)
+    if any(observer.is_lost(wanted) for observer in present):
+        assert found.status == "failed"
+    elif sum(observer.is_ready(wanted, now) for observer in present) >= wanted.replicas:
+        assert found.status == "ready"
     else:
-        assert code == 0 and wanted.may_finish
+        assert found.status in ("waiting", "timeout")
 
 
-@given(EXPECTATIONS, st.lists(st.tuples(STEPS, st.booleans()), max_size=3), st.floats(0, 400))
-def test_next_check_is_in_the_future(
-    wanted: Expectation, histories: list[tuple[list[tuple[str, float]], bool]], rest: float
+@given(EXPECTATIONS, possible_histories(), EPOCH, RESTS)
+@example(wants(CHECK), [("start", 0.0), ("health_status: healthy", 5.0), ("die 1", 9e5)], START, 0.0)
+@example(
+    wants(CHECK),
+    [("start", 0.0), ("health_status: healthy", 5.0), ("kill", 9e5), ("die 0", 1.0), ("start", 1.0)],
+    START,
+    0.0,
+)
+@example(wants(), [("start", 0.0), ("pause", 9e5)], START, 0.0)
+def test_timeout_comes_when_the_container_was_not_ready_for_its_whole_time(
+    wanted: Expectation, history: History, start: float, rest: float
 ) -> None:
-    tracks, latest = [], START
-    for steps, own in histories:
-        track, now = Track(id="1", service="web" if own else "db", status="created"), START
-        for event, passed in steps:
-            now += passed
-            action = event.split(" ")[0] if event.startswith("die") else event
-            track = _health.advance(track, action, exit_code=0, now=now) or track
-        tracks.append(track)
-        latest = max(latest, now)
-    assert _health.next_check([wanted], tracks, latest + rest) > latest + rest
+    wanted = replace(wanted, replicas=1)
+    track, observer, now = play(history, start)
+    if track is None:
+        return
+    undisturbed = observer.running and not any(event == "pause" for event, _passed in history)
+    unready_since = start
+    for length in range(len(history)):
+        _track, before, _now = play(history[:length], start)
+        at = start + sum(passed for _event, passed in history[: length + 1])
+        if before.is_ready(wanted, at):
+            unready_since = at
+    found = _health.judge(wanted, [track], now + rest)
+    if found.status == "timeout":
+        assert now + rest - unready_since >= wanted.timeout - 1e-6
+    if found.status == "waiting" and undisturbed:
+        assert now + rest - observer.started <= wanted.timeout + 1e-6
+
+
+@given(EXPECTATIONS, st.lists(HISTORIES, max_size=2), EPOCH, RESTS, st.floats(0, 1))
+@example(replace(wants(), timeout=10.89290500201929), [[("start", 0.0), ("die 0", 0.0)]], 1.7e9, 0.0, 1.0)
+def test_verdict_does_not_change_before_the_next_check(
+    wanted: Expectation, histories: list[History], start: float, rest: float, part: float
+) -> None:
+    played = [play(history, start) for history in histories]
+    tracks = [track for track, _observer, _last in played if track]
+    now = max([start, *(last for _track, _observer, last in played)]) + rest
+    for _look in range(2 * len(tracks) + 1):
+        following = _health.next_check([wanted], tracks, now)
+        assert following > now
+        between = now + part * (min(following, now + 1e6) - now)
+        if between < following:
+            assert _health.judge(wanted, tracks, between) == _health.judge(wanted, tracks, now)
+        if following == float("inf"):
+            return
+        now = following
+    raise AssertionError("each container gives at most two moments to look again")
+
+
+@given(EXPECTATIONS, HISTORIES, EPOCH, RESTS, st.floats(0, 1e6))
+def test_failure_is_final_until_something_happens(
+    wanted: Expectation, history: History, start: float, rest: float, later: float
+) -> None:
+    track, _observer, now = play(history, start)
+    tracks = [track] if track else []
+    if _health.judge(wanted, tracks, now + rest).status == "failed":
+        assert _health.judge(wanted, tracks, now + rest + later).status == "failed"
+
+
+@given(EXPECTATIONS, possible_histories(), EPOCH)
+def test_second_crash_is_called_at_once(wanted: Expectation, history: History, start: float) -> None:
+    wanted, crashes, asked, now = replace(wanted, replicas=1), 0, False, start
+    for number, (event, passed) in enumerate(history, start=1):
+        now += passed
+        asked = event == "kill" or (asked and event != "start")
+        crashes += event.startswith("die") and not asked
+        if crashes == 2 and event.startswith("die") and not (event == "die 0" and wanted.may_finish):
+            track, _observer, _now = play(history[:number], start)
+            assert track is not None
+            assert _health.judge(wanted, [track], now).status == "failed"
+            return
 
 
 def test_next_check_is_when_the_container_has_been_stable_for_long_enough() -> None:
