@@ -42,6 +42,12 @@ class _Rule:
     fix: str
 
 
+_LONGEST_EVIDENCE = 300
+"""Characters of a line that are shown."""
+_LEAD = 40
+"""Of these, what is shown before the proof where the line is longer: what follows it says more."""
+
+# What a pattern leaves open is bounded: the proof then fits into what is shown, and a huge line takes no hours.
 _RULES = (
     _Rule(
         r"port is already allocated|address already in use|EADDRINUSE",
@@ -49,22 +55,22 @@ _RULES = (
         "Find the holder with `ss -ltnp`, stop it, or choose another port.",
     ),
     _Rule(
-        r"pull access denied|manifest (for .* )?(not found|unknown)|No such image|failed to resolve reference",
+        r"pull access denied|manifest (for .{0,200} )?(not found|unknown)|No such image|failed to resolve reference",
         "The image is not on this host and cannot be pulled.",
         "Check the image's name and tag, build it first, or log in to its registry.",
     ),
     _Rule(
-        r"(Get|Head) \\?\"https?://[^ ]*/v2/",
+        r"(Get|Head) \\?\"https?://[^ ]{0,200}/v2/",
         "The image is not on this host and its registry cannot be reached.",
         "Check name and network, or build the image first.",
     ),
     _Rule(
-        r"exec:? .*permission denied",
+        r"exec:? .{0,200}permission denied",
         "The command or entrypoint is not executable.",
         "Set the executable bit before the build (`chmod +x`), or call it through its interpreter.",
     ),
     _Rule(
-        r"executable file not found|exec:? .*(not found|no such file or directory)",
+        r"executable file not found|exec:? .{0,200}(not found|no such file or directory)",
         "The command or entrypoint does not exist in the image.",
         "Check `command`; a script with CRLF line ends or without its interpreter gives the same message.",
     ),
@@ -147,9 +153,10 @@ def diagnose(evidence: Evidence) -> list[Finding]:
 def explain(lines: t.Sequence[str]) -> Finding | None:
     """Return the finding of the first rule that one of the lines proves, the first line that does so as evidence."""
     for rule in _RULES:
-        proof = next((line for line in lines if re.search(rule.pattern, line, re.IGNORECASE)), "")
-        if proof:
-            return Finding(rule.cause, proof.strip()[:300], rule.fix)
+        for line in lines:
+            proof = re.search(rule.pattern, line, re.IGNORECASE)
+            if proof:
+                return Finding(rule.cause, _shown(line, proof), rule.fix)
     return None
 
 
@@ -175,6 +182,11 @@ def as_result(evidence: Evidence) -> dict[str, t.Any]:
     return {**asdict(evidence), "findings": [asdict(finding) for finding in diagnose(evidence)]}
 
 
+def _shown(line: str, proof: re.Match[str]) -> str:
+    begin = 0 if proof.end() <= _LONGEST_EVIDENCE else max(proof.start() - _LEAD, 0)
+    return line[begin : begin + _LONGEST_EVIDENCE].strip()
+
+
 def _unknown(evidence: Evidence) -> Finding:
     last = next((line for line in reversed(evidence.log.splitlines()) if line.strip()), "")
     if not last and not evidence.probes:
@@ -184,4 +196,8 @@ def _unknown(evidence: Evidence) -> Finding:
             f"Start it by hand: `docker compose run --rm {evidence.service}`.",
         )
     proof = evidence.probes[-1] if evidence.probes and "unhealthy" in evidence.verdict else last or evidence.probes[-1]
-    return Finding("No known pattern matches.", proof[:300], f"Read the log: `docker compose logs {evidence.service}`.")
+    return Finding(
+        "No known pattern matches.",
+        proof[:_LONGEST_EVIDENCE],
+        f"Read the log: `docker compose logs {evidence.service}`.",
+    )

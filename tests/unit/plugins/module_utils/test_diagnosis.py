@@ -5,9 +5,13 @@
 
 from __future__ import annotations
 
+import re
+import time
 from dataclasses import replace
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from ansible_collections.shipshape.stack.plugins.module_utils import _diagnosis
 from ansible_collections.shipshape.stack.plugins.module_utils._diagnosis import Evidence
@@ -202,3 +206,87 @@ def test_result_is_plain_data_with_findings() -> None:
 
 def test_text_that_proves_nothing_is_not_explained() -> None:
     assert _diagnosis.explain(["all is well", ""]) is None
+
+
+def test_proof_far_into_a_long_line_is_what_is_shown() -> None:
+    line = '{"event": "' + "x" * 2000 + "\\nModuleNotFoundError: No module named 'sqlalchemy'" + "y" * 2000
+    [finding] = _diagnosis.diagnose(replace(FAILED, log=line))
+    assert "ModuleNotFoundError: No module named 'sqlalchemy'" in finding.evidence
+    assert len(finding.evidence) <= 300
+
+
+@pytest.mark.parametrize("word", ["exec ", "exec: permission ", "manifest for ", 'Get "https://', "x", " "])
+def test_huge_line_is_diagnosed_quickly(word: str) -> None:
+    huge = word * (200_000 // len(word))
+    started = time.process_time()
+    [_finding] = _diagnosis.diagnose(replace(FAILED, log=huge))
+    # It takes some tenths; with patterns that backtrack over the whole line, minutes.
+    assert time.process_time() - started < 5
+
+
+# Text as programs write it: any characters, with what rules look for in between.
+FRAGMENTS = st.sampled_from(
+    [*(line for line, _cause in LINES), "exec ", "manifest for ", "not found", "\n", "\r\n", " "]
+)
+TEXTS = st.text(max_size=40) | st.lists(st.text(max_size=400) | FRAGMENTS, max_size=5).map("".join)
+EVIDENCE = st.builds(
+    Evidence,
+    service=st.text(max_size=20),
+    container=st.text(max_size=20),
+    verdict=st.sampled_from(["exited with code 1", "is unhealthy: x", "reached its memory limit"])
+    | st.text(max_size=40),
+    state=st.sampled_from(["exited", "running (unhealthy)", "missing", "created"]),
+    exit_code=st.sampled_from([0, 1, 137, 255]),
+    oom_killed=st.booleans(),
+    restart_count=st.integers(0, 9),
+    error=st.just("") | TEXTS,
+    probes=st.lists(TEXTS.map(lambda text: f"exit 1: {text}".strip()), max_size=3).map(tuple),
+    log=TEXTS,
+)
+
+
+def rule_of(finding: _diagnosis.Finding) -> _diagnosis._Rule | None:
+    return next((rule for rule in _diagnosis._RULES if (rule.cause, rule.fix) == (finding.cause, finding.fix)), None)
+
+
+@given(EVIDENCE)
+@example(replace(FAILED, log="x" * 400 + " ValueError: far to the right"))
+@example(replace(FAILED, log="exec: " + "x" * 300 + "permission denied"))
+@example(replace(FAILED, probes=("exit 1:",), log=" \n\u2028"))
+def test_whatever_was_observed_is_diagnosed_with_what_was_seen(evidence: Evidence) -> None:
+    findings = _diagnosis.diagnose(evidence)
+    assert findings
+    given_texts = [evidence.error, *evidence.probes, evidence.log]
+    for finding in findings:
+        assert finding.cause and finding.fix and finding.evidence.strip()
+        assert len(finding.evidence) <= 300
+        rule = rule_of(finding)
+        if rule:
+            # The line that is shown is one of those that were given, and proves the cause by itself.
+            assert any(finding.evidence in text for text in given_texts)
+            assert re.search(rule.pattern, finding.evidence, re.IGNORECASE)
+        else:
+            facts = (f"exit code {evidence.exit_code}", evidence.state)
+            assert any(finding.evidence in text for text in given_texts) or any(
+                fact in finding.evidence for fact in facts
+            )
+    if evidence.oom_killed:
+        assert "memory limit" in findings[0].cause
+
+
+@given(EVIDENCE)
+def test_known_pattern_in_any_of_the_texts_is_found(evidence: Evidence) -> None:
+    lines = [evidence.error, *evidence.probes, *evidence.log.splitlines()]
+    proven = [rule for rule in _diagnosis._RULES if any(re.search(rule.pattern, line, re.I) for line in lines)]
+    named = [rule for finding in _diagnosis.diagnose(evidence) if (rule := rule_of(finding))]
+    # The first, the most specific one; _RULES are in that order.
+    assert named == proven[:1]
+
+
+@given(st.lists(EVIDENCE, min_size=1, max_size=3))
+def test_report_and_result_hold_every_finding(evidence: list[Evidence]) -> None:
+    text = _diagnosis.report(evidence)
+    for item in evidence:
+        for finding in _diagnosis.diagnose(item):
+            assert finding.evidence in text and finding.fix in text
+        assert len(_diagnosis.as_result(item)["findings"]) == len(_diagnosis.diagnose(item))
