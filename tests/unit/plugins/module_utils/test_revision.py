@@ -5,7 +5,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from ansible_collections.shipshape.stack.plugins.module_utils import _revision
 from ansible_collections.shipshape.stack.plugins.module_utils._errors import StackError
@@ -49,3 +53,70 @@ def test_no_head_is_refused() -> None:
     with pytest.raises(StackError) as raised:
         _revision.decide("", [])
     assert raised.value.evidence == "none"
+
+
+@dataclass(frozen=True)
+class Revision:
+    """A migration as Alembic knows it: what it comes after, what it depends on, the names of its branch."""
+
+    id: str
+    after: tuple[str, ...] = ()
+    depends_on: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+
+
+# Alembic refuses these in an id: @ - + :
+NAMES = st.text("abcdef0123456789._äß", min_size=1, max_size=12)
+
+
+@st.composite
+def graphs(draw: st.DrawFn) -> list[Revision]:
+    """Draw revisions, each after some of those before it: lines, branches, merges, several bases."""
+    ids = draw(st.lists(NAMES, unique=True, max_size=8))
+    graph: list[Revision] = []
+    for number, name in enumerate(ids):
+        earlier = st.lists(st.sampled_from(ids[:number]), unique=True, max_size=2) if number else st.just([])
+        # Mostly a line, as migrations are.
+        after = draw(st.just(ids[number - 1 : number]) | earlier)
+        depends_on = draw(st.just([]) | earlier)
+        graph.append(Revision(name, tuple(after), tuple(depends_on), tuple(draw(st.lists(NAMES, max_size=2)))))
+    return graph
+
+
+def heads_of(graph: list[Revision]) -> list[str]:
+    """Return the revisions that nothing comes after and nothing depends on."""
+    followed = {name for revision in graph for name in (*revision.after, *revision.depends_on)}
+    return [revision.id for revision in graph if revision.id not in followed]
+
+
+def printed(graph: list[Revision]) -> str:
+    """Return what `alembic heads` prints: also what only others depend on, which it calls an effective head."""
+    followed = {name for revision in graph for name in revision.after}
+    lines = []
+    for revision in graph:
+        if revision.id not in followed:
+            labels = f" ({', '.join(revision.labels)})" if revision.labels else ""
+            lines.append(f"{revision.id}{labels} {'(head)' if revision.id in heads_of(graph) else '(effective head)'}")
+    return "".join(f"{line}\n" for line in lines)
+
+
+@given(graphs(), st.lists(st.sampled_from([INFO, "a note (header)\n", " (head)\n", "\n"]), max_size=2).map("".join))
+def test_heads_of_any_history_are_read_whatever_else_is_printed(graph: list[Revision], noise: str) -> None:
+    assert list(_revision.parse_heads(noise + printed(graph) + noise)) == heads_of(graph)
+
+
+@given(graphs(), st.data())
+@example([], None)
+def test_only_one_head_is_gone_to_and_only_by_who_is_not_there(
+    graph: list[Revision], data: st.DataObject | None
+) -> None:
+    known = ["", "gone", *(revision.id for revision in graph)]
+    current = data.draw(st.sampled_from(known)) if data else ""
+    heads = _revision.parse_heads(printed(graph))
+    if len(heads_of(graph)) == 1:
+        assert _revision.decide(current, heads) == ("nothing" if current in heads_of(graph) else "upgrade")
+        return
+    with pytest.raises(StackError) as raised:
+        _revision.decide(current, heads)
+    assert all(head in raised.value.evidence and head in raised.value.fix for head in heads_of(graph))
+    assert raised.value.cause and raised.value.fix
