@@ -125,7 +125,8 @@ def yaml_block(snippet: Snippet) -> None:
         for play in content:
             playbook_roles(play)
     elif isinstance(content, dict):
-        variables(content)
+        # The variables of a molecule.yml, or what an inventory holds.
+        variables(content["provisioner"]["inventory"]["group_vars"]["all"] if "provisioner" in content else content)
     else:
         raise Wrong("neither variables nor a playbook")
 
