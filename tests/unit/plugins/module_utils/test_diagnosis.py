@@ -252,6 +252,7 @@ def rule_of(finding: _diagnosis.Finding) -> _diagnosis._Rule | None:
 @given(EVIDENCE)
 @example(replace(FAILED, log="x" * 400 + " ValueError: far to the right"))
 @example(replace(FAILED, log="exec: " + "x" * 300 + "permission denied"))
+@example(replace(FAILED, log="something odd\n  "))
 @example(replace(FAILED, probes=("exit 1:",), log=" \n\u2028"))
 def test_whatever_was_observed_is_diagnosed_with_what_was_seen(evidence: Evidence) -> None:
     findings = _diagnosis.diagnose(evidence)

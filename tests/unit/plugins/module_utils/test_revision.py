@@ -100,7 +100,12 @@ def printed(graph: list[Revision]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-@given(graphs(), st.lists(st.sampled_from([INFO, "a note (header)\n", " (head)\n", "\n"]), max_size=2).map("".join))
+@given(
+    graphs(),
+    st.lists(st.sampled_from([INFO, "a note (header)\n", "see 1f0a (head)\n", " (head)\n", "\n"]), max_size=2).map(
+        "".join
+    ),
+)
 def test_heads_of_any_history_are_read_whatever_else_is_printed(graph: list[Revision], noise: str) -> None:
     assert list(_revision.parse_heads(noise + printed(graph) + noise)) == heads_of(graph)
 
