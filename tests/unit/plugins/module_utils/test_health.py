@@ -303,7 +303,7 @@ def test_no_order_of_events_makes_the_gate_open_for_a_sick_container(
     running, healthy, code, since = False, False, None, 0.0
     for event, passed in steps:
         now += passed
-        action, _, argument = event.partition(" ") if event.startswith("die") else (event, "", "")
+        action, _space, argument = event.partition(" ") if event.startswith("die") else (event, "", "")
         advanced = _health.advance(track, action, exit_code=int(argument or 0), now=now)
         assert advanced is not None
         track = advanced
