@@ -23,6 +23,8 @@ BASE = "base"
 NAMESPACE = "shipshape"
 RECIPE_LABEL = "shipshape.stack.recipe"
 TAG_LENGTH = 12
+SCRATCH = "/var/cache"
+"""Where images are bootstrapped: programs run there, which hardened hosts forbid in /tmp and /var/tmp (noexec)."""
 
 Recipes = t.Mapping[str, t.Mapping[str, str]]
 
@@ -158,6 +160,8 @@ def bootstrap_argv(distribution: Distribution, packages: str, recipe: str, archi
     ``recipe`` is the directory with the base's files, ``packages`` one package name per line.
     """
     return [
+        "env",
+        f"TMPDIR={SCRATCH}",
         "mmdebstrap",
         "--variant=apt",
         f"--include={','.join(packages.split())}",

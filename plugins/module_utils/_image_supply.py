@@ -99,7 +99,7 @@ def build_missing(order: Order, supply: Supply) -> Supply:
     base = core.distro_tags(order.distribution, order.recipes)[core.BASE]
     now = str(time.time_ns())
     seconds = {}
-    with tempfile.TemporaryDirectory(prefix="base-images-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="base-images-", dir=core.SCRATCH) as scratch:
         workspace = Path(scratch)
         for name in supply.missing:
             _write_recipe(workspace / name, order.recipes[name])

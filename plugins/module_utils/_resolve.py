@@ -18,13 +18,27 @@ from ansible_collections.shipshape.stack.plugins.module_utils._errors import Sta
 FILES_LABEL = "shipshape.stack.files"
 
 
-def resolved(project: _compose.Project, images: t.Mapping[str, str]) -> str:
-    """Return the project as one canonical Compose file that builds nothing.
+COMPOSE_FILE = "compose.yaml"
+
+
+def release_files(
+    project: _compose.Project, model: t.Mapping[str, t.Any], images: t.Mapping[str, str], include: t.Mapping[str, str]
+) -> dict[str, str]:
+    """Return path -> content of a release of the project; ``include`` maps a name in it to a directory to copy."""
+    files = {COMPOSE_FILE: resolved(project, model, images)}
+    for name, directory in include.items():
+        for path in sorted(Path(directory).rglob("*")):
+            if path.is_file() and not path.name.startswith("."):
+                files[f"{name}/{path.relative_to(directory)}"] = path.read_text(encoding="utf-8")
+    return files
+
+
+def resolved(project: _compose.Project, model: t.Mapping[str, t.Any], images: t.Mapping[str, str]) -> str:
+    """Return the project, of which ``model`` is Compose's view, as one canonical Compose file that builds nothing.
 
     Every service with single files mounted (secrets, configs) carries a label that changes with them, so that a new
     secret recreates exactly its consumers. The label tells times and sizes, nothing of the content.
     """
-    model = _compose.config(project)
     missing = [name for name, service in model["services"].items() if "build" in service and name not in images]
     if missing:
         raise StackError(

@@ -231,6 +231,19 @@ def apply(client: t.Any, project: _compose.Project, options: Options, target: Ta
     raise GateClosed(failures)
 
 
+def summary(container: _engine.Container) -> dict[str, t.Any]:
+    """Return what a person wants to know of a container; memory in MiB, 0 for unlimited."""
+    return {
+        "name": container.name,
+        "service": container.service,
+        "image": container.image_name,
+        "state": container.status,
+        "health": container.health,
+        "cpus": container.cpus,
+        "memory": container.memory // 1024**2,
+    }
+
+
 def collect(client: t.Any, target: Target, verdict: _health.Verdict) -> _diagnosis.Evidence:
     """Gather the evidence on a service from the worst of its containers that were meant to stay."""
     own = [item for item in _concerned(client, target) if item.service == verdict.service]

@@ -103,19 +103,6 @@ def actions(target: _rollout.Target) -> list[dict[str, t.Any]]:
     ]
 
 
-def running(container: _engine.Container) -> dict[str, t.Any]:
-    """Return what a person wants to know of a container; memory in MiB, 0 for unlimited."""
-    return {
-        "name": container.name,
-        "service": container.service,
-        "image": container.image_name,
-        "state": container.status,
-        "health": container.health,
-        "cpus": container.cpus,
-        "memory": container.memory // 1024**2,
-    }
-
-
 def difference(target: _rollout.Target, present: t.Sequence[_engine.Container]) -> dict[str, str]:
     """Return the diff of what runs and what is declared, a line a service."""
     before = {f"{item.service}: image {item.image} config {item.config_hash}" for item in present}
@@ -136,7 +123,7 @@ def converge(module: AnsibleModule, project: _compose.Project, options: _rollout
         "changed": _plan.changes_something(target.changes),
         "actions": actions(target),
         "verdicts": [asdict(verdict) for verdict in verdicts],
-        "containers": [running(item) for item in _engine.containers(client, target.name)],
+        "containers": [_rollout.summary(item) for item in _engine.containers(client, target.name)],
     }
     if module._diff and result["changed"]:
         result["diff"] = difference(target, present)

@@ -54,57 +54,12 @@ built:
   sample: {"shop/backend:0f3a9c1b22d4": 8.4}
 """
 
-import time
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.shipshape.stack.plugins.module_utils import _compose, _context, _diagnosis, _engine, _module
-from ansible_collections.shipshape.stack.plugins.module_utils._errors import StackError
-
-TAG_LENGTH = 12
-LABEL = "shipshape.stack.content"
-
-
-def tags(client: t.Any, model: dict[str, t.Any], chosen: t.Sequence[str]) -> tuple[dict[str, str], dict[str, t.Any]]:
-    """Return service -> tag and tag -> build; equal builds share the tag of the first service that has it."""
-    images: dict[str, str] = {}
-    builds: dict[str, _context.Build] = {}
-    by_digest: dict[str, str] = {}
-    for name, definition in model["services"].items():
-        if "build" not in definition or (chosen and name not in chosen):
-            continue
-        build = _context.from_service(definition, model.get("secrets") or {})
-        references = _context.base_references(_context.dockerfile_text(build), build.args)
-        bases = {reference: _engine.image_id(client, reference) or "" for reference in references}
-        digest = _context.content_hash(build, bases)
-        tag = by_digest.setdefault(digest, f"{model['name']}/{name.lower()}:{digest[:TAG_LENGTH]}")
-        images[name], builds[tag] = tag, build
-    return images, builds
-
-
-def build_one(tag: str, build: _context.Build) -> float:
-    """Build one image and return the seconds it took."""
-    started = time.monotonic()
-    argv = _compose.build_argv(
-        context=build.context,
-        dockerfile=build.dockerfile,
-        tag=tag,
-        target=build.target,
-        args=build.args,
-        secrets=build.secrets,
-        labels={LABEL: tag.rsplit(":", 1)[1]},
-    )
-    done = _compose.run(argv)
-    if done.returncode != 0:
-        known = _diagnosis.explain(done.stderr.splitlines()[::-1])
-        raise StackError(
-            f"The image {tag} could not be built. {known.cause if known else ''}".strip(),
-            evidence=done.tail(25),
-            fix=f"{known.fix if known else 'See the last lines above.'} The running stack was not touched.",
-        )
-    return round(time.monotonic() - started, 1)
+from ansible_collections.shipshape.stack.plugins.module_utils import _build, _compose, _engine, _module
 
 
 def main() -> None:
@@ -124,12 +79,14 @@ def main() -> None:
             return {"changed": True, "images": {}, "built": {}, "msg": f"{missing} does not exist yet."}
         client = _engine.connect()
         model = _compose.config(_module.project(module.params))
-        images, builds = tags(client, model, module.params["services"])
+        images, builds = _build.tags(client, model, module.params["services"])
         absent = {tag: build for tag, build in builds.items() if _engine.image_id(client, tag) is None}
         durations = dict.fromkeys(absent, 0.0)
         if absent and not module.check_mode:
             with ThreadPoolExecutor(max_workers=module.params["jobs"]) as pool:
-                durations = dict(zip(absent, pool.map(lambda tag: build_one(tag, absent[tag]), absent), strict=True))
+                durations = dict(
+                    zip(absent, pool.map(lambda tag: _build.build_one(tag, absent[tag]), absent), strict=True)
+                )
         return {"changed": bool(absent), "images": images, "built": durations}
 
     _module.conclude(module, work)

@@ -111,17 +111,12 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.shipshape.stack.plugins.module_utils import _compose, _module, _release, _resolve
 from ansible_collections.shipshape.stack.plugins.module_utils._errors import StackError
 
-COMPOSE_FILE = "compose.yaml"
-
 
 def stage(module: AnsibleModule, root: Path) -> dict[str, t.Any]:
     """Write the release directory unless `current` already has its content."""
     params = module.params
-    files = {COMPOSE_FILE: _resolve.resolved(_compose.Project(params["project_src"]), params["images"])}
-    for name, directory in params["include"].items():
-        for path in sorted(Path(directory).rglob("*")):
-            if path.is_file() and not path.name.startswith("."):
-                files[f"{name}/{path.relative_to(directory)}"] = path.read_text(encoding="utf-8")
+    project = _compose.Project(params["project_src"])
+    files = _resolve.release_files(project, _compose.config(project), params["images"], params["include"])
     digest = _release.content_hash(files)
     active = _release.current(root)
     previous = str(root / "releases" / active.id) if active else ""
@@ -139,8 +134,13 @@ def stage(module: AnsibleModule, root: Path) -> dict[str, t.Any]:
     path = root / "releases" / release.id
     if not module.check_mode:
         _release.stage(root, release, files, uid=account.pw_uid, gid=account.pw_gid)
-    before = (Path(previous) / COMPOSE_FILE).read_text(encoding="utf-8") if previous else ""
-    diff = {"before": before, "after": files[COMPOSE_FILE], "before_header": previous, "after_header": str(path)}
+    before = (Path(previous) / _resolve.COMPOSE_FILE).read_text(encoding="utf-8") if previous else ""
+    diff = {
+        "before": before,
+        "after": files[_resolve.COMPOSE_FILE],
+        "before_header": previous,
+        "after_header": str(path),
+    }
     return {"changed": True, "id": release.id, "path": str(path), "previous": previous, "diff": diff}
 
 

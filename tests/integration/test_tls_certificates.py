@@ -92,15 +92,15 @@ def test_certificate_is_renewed_before_it_expires_by_the_same_authority(tmp_path
     assert "PRIVATE KEY" not in outcome.output
 
 
-def test_bare_host_gets_what_it_takes(debian_host: DebianHost) -> None:
+def test_bare_host_gets_what_it_takes(bare_host: DebianHost) -> None:
     declared = {"stack_model": model("/srv/tls-test")}
-    checked = run_play(PLAY, hosts=debian_host.hosts, extra_vars=declared, options=["--check"])
-    assert (checked.returncode, debian_host.machine.file("/srv/tls-test").exists) == (0, False)
+    checked = run_play(PLAY, hosts=bare_host.hosts, extra_vars=declared, options=["--check"])
+    assert (checked.returncode, bare_host.machine.file("/srv/tls-test").exists) == (0, False)
     assert checked.counter("changed") >= 1
-    assert run_play(PLAY, hosts=debian_host.hosts, extra_vars=declared).returncode == 0
-    key = debian_host.machine.file("/srv/tls-test/tls/privkey.pem")
+    assert run_play(PLAY, hosts=bare_host.hosts, extra_vars=declared).returncode == 0
+    key = bare_host.machine.file("/srv/tls-test/tls/privkey.pem")
     assert (key.mode, key.uid) == (0o600, 101)
-    again = run_play(PLAY, hosts=debian_host.hosts, extra_vars=declared)
+    again = run_play(PLAY, hosts=bare_host.hosts, extra_vars=declared)
     assert (again.returncode, again.counter("changed")) == (0, 0)
 
 

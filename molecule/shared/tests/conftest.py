@@ -48,9 +48,9 @@ class Site:
         return Answer(int(head.split()[1]), head, body)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def root(host: Host) -> t.Iterator[Host]:
-    """The host, with sudo."""
+    """The host, with sudo for as long as one test runs: without this fixture a test is the unprivileged user."""
     with host.sudo():
         yield host
 

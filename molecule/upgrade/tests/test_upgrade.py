@@ -14,7 +14,7 @@ from testinfra.host import Host
 Service = dict[str, t.Any]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def root(host: Host) -> t.Iterator[Host]:
     with host.sudo():
         yield host
@@ -32,7 +32,7 @@ def declared(container: Service) -> tuple[str, str]:
 def test_data_is_kept(root: Host) -> None:
     found = root.check_output(
         "docker exec shop-db-1 psql -U shop -d shop -tAc"
-        " \"SELECT count(*) FROM items WHERE name = 'Written before the upgrade'\""
+        " \"SELECT count(*) FROM item WHERE name = 'Written before the upgrade'\""
     )
     assert found == "1"
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import grp
+import hashlib
 import importlib.metadata
 import importlib.util
 import json
@@ -14,6 +15,7 @@ import platform
 import pwd
 import re
 import socket
+import stat
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -84,6 +86,15 @@ def is_in_docker_group(user: str) -> bool:
     return user in group.gr_mem or pwd.getpwnam(user).pw_gid == group.gr_gid
 
 
+def owner_mode_and_checksum(path: Path) -> str:
+    """Return ``root:root 0600 <SHA-256 of the content>``; nothing if there is no such file."""
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        return f"{path.owner()}:{path.group()} {mode:04o} {hashlib.sha256(path.read_bytes()).hexdigest()}"
+    except FileNotFoundError:
+        return ""
+
+
 def daemon_json_is_newer_than_the_engine() -> bool:
     """Tell whether daemon.json was written after the Engine started: a run that was cut off in between."""
     try:
@@ -119,7 +130,7 @@ def main() -> None:
                 "codename": release.get("VERSION_CODENAME", ""),
                 "systemd": Path("/run/systemd/system").is_dir(),
                 "configuration_directory": DAEMON_JSON.parent.is_dir(),
-                "daemon_json": DAEMON_JSON.exists(),
+                "daemon_json": owner_mode_and_checksum(DAEMON_JSON),
                 "daemon_json_not_in_force": daemon_json_is_newer_than_the_engine(),
                 "engine": running or version_in(output("dockerd", "--version")),
                 "running": bool(running),
