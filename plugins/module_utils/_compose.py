@@ -119,8 +119,14 @@ def config_hashes(project: Project, model: t.Mapping[str, t.Any], containers: t.
     """
     services = {name: _without_references(service, containers) for name, service in model["services"].items()}
     resolved = replace(project, name=model["name"], files=("-",))
-    done = _checked(resolved, "config", "--hash", "*", stdin=json.dumps({**model, "services": services}))
+    done = _checked(resolved, "config", "--hash", "*", stdin=_json_as_yaml({**model, "services": services}))
     return dict(line.split() for line in done.stdout.splitlines() if line.strip())
+
+
+def _json_as_yaml(model: t.Mapping[str, t.Any]) -> str:
+    # JSON escapes a character beyond U+FFFF in two halves, which YAML refuses; as they are, all but these are text.
+    text = json.dumps(model, ensure_ascii=False)
+    return re.sub(r"[\x7f-\x9f\u2028\u2029\ufeff]", lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def version(plugin: str) -> str:

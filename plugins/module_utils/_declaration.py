@@ -9,6 +9,7 @@ Pure except for ``inspect_source``, which looks into the source tree.
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import re
 import typing as t
 from dataclasses import dataclass, field
@@ -152,12 +153,17 @@ class Source:
 def problems(values: Values) -> list[Problem]:
     """Return everything wrong with the declaration, without looking at any file."""
     found = [*_name_problems(values), *_choice_problems(values), *_port_problems(values), *_source_problems(values)]
+    root = values.get("stack_root")
+    if not isinstance(root, str) or not re.fullmatch(r"/[^:\x00-\x1f]+", root):
+        found.append(_wrong("stack_root", "an absolute path without a colon", root, "Write for example /srv/shop."))
     services = values.get("stack_services") or {}
     if not isinstance(services, dict):
         found.append(_wrong("stack_services", "a mapping of service to settings", services, "See defaults/main.yml."))
     else:
         for name, settings in services.items():
             found += _service_problems(name, settings)
+        if all(isinstance(services.get(name), dict) and services[name].get("enabled") is False for name in PRESET):
+            found.append(Problem("stack_services", "at least one service", "all of them disabled", "Enable one."))
     return [*found, *_secret_problems(values.get("stack_secrets") or {})]
 
 
@@ -177,6 +183,9 @@ def services_of(values: Values) -> dict[str, dict[str, t.Any]]:
         if service.pop("enabled"):
             complete[name] = service
     worker = complete.get("worker")
+    if worker:
+        # One source and one image for both, also when only the worker is enabled.
+        worker["path"] = (overrides.get("backend") or {}).get("path", PRESET["backend"]["path"])
     if worker and not worker["command"]:
         options = ["--loglevel=info", "--concurrency=2", "--without-gossip", "--without-mingle"]
         worker["command"] = ["celery", "-A", worker["app"], "worker", *options]
@@ -192,9 +201,10 @@ def inspect_source(path: str, services: t.Mapping[str, t.Any]) -> tuple[Source, 
     found: list[Problem] = []
     parts, dockerfiles = {"backend": Part(), "frontend": Part()}, {"backend": "", "frontend": ""}
     for name, inspect in (("backend", python_part), ("frontend", node_part)):
-        if name not in services and not (name == "backend" and "worker" in services):
+        service = services.get(name) or (services.get("worker") if name == "backend" else None)
+        if not service:
             continue
-        directory = root / _part(name, services)
+        directory = root / service["path"]
         if (directory / "Dockerfile").is_file():
             dockerfiles[name] = str(directory / "Dockerfile")
             continue
@@ -224,13 +234,13 @@ def inspect_source(path: str, services: t.Mapping[str, t.Any]) -> tuple[Source, 
 
 def model(values: Values, source: Source) -> dict[str, t.Any]:
     """Return the complete model of a valid declaration. It holds no secret, only their names."""
-    name = values["stack_name"]
+    name, domain = values["stack_name"], values["stack_domain"]
     services = services_of(values)
     extra = [key for key in values.get("stack_secrets") or {} if key not in GENERATED_SECRETS]
     return {
         "name": name,
-        "domain": values["stack_domain"],
-        "server_names": [values["stack_domain"], *(values.get("stack_domain_aliases") or [])],
+        "domain": _canonical(domain),
+        "server_names": [_canonical(host) for host in (domain, *(values.get("stack_domain_aliases") or []))],
         "environment": values["stack_environment"],
         "root": values["stack_root"],
         "user": values["stack_user"],
@@ -259,6 +269,20 @@ def size(value: t.Any) -> int:
     """Return bytes for a Compose size: ``512M``, ``1gb`` or a number of bytes."""
     match = re.fullmatch(r"([\d.]+)\s*([kmgt]?)b?", str(value or 0).strip().lower())
     return int(float(match[1]) * _SIZES[match[2]]) if match else 0
+
+
+def is_address(host: t.Any) -> bool:
+    """Return whether a host is an IP address."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return isinstance(host, str)
+
+
+def _canonical(host: str) -> str:
+    # A browser asks for the short form of an IPv6 address, however it was written.
+    return str(ipaddress.ip_address(host)) if is_address(host) else host
 
 
 def _secret_files(values: Values, services: Values, extra: t.Sequence[str]) -> dict[str, t.Any]:
@@ -302,6 +326,8 @@ def _name_problems(values: Values) -> list[Problem]:
     ]:
         if not host:
             found.append(_wrong(variable, "the host name of the site", host, f"Set {variable}: shop.example.com"))
+        elif is_address(host):
+            continue
         elif not isinstance(host, str) or len(host) > 253 or not re.fullmatch(rf"(\*\.)?{label}(\.{label})*", host):
             fix = "Leave out scheme, port and path; write international names in their xn-- form."
             found.append(_wrong(variable, "a host name", host, fix))
@@ -393,10 +419,12 @@ def _setting_problems(service: str, key: str, variable: str, value: t.Any) -> li
             return [_wrong(variable, "a list of strings", value, 'Write for example ["uvicorn", "app.main:app"].')]
         case "environment":
             return _environment_problems(variable, value)
-        case "health_path" if not re.fullmatch(r"/[\w./~%-]*", str(value)):
-            return [_wrong(variable, "an absolute URL path", value, "Write for example /health.")]
+        case "health_path" if not re.fullmatch(r"/[\w./~%-]*", str(value), re.ASCII):
+            return [_wrong(variable, "an absolute URL path", value, "Write for example /health, other letters as %XX.")]
         case "path" | "output" if not isinstance(value, str) or value.startswith("/") or ".." in value.split("/"):
             return [_wrong(variable, "a path inside the source tree", value, "Write for example apps/backend.")]
+        case "output" if not re.fullmatch(r"[\w.@+~/-]+", value):
+            return [_wrong(variable, "a path without spaces and special characters", value, "Write for example dist.")]
         case "app" if not re.fullmatch(r"[\w.]+(:\w+)?", str(value)):
             return [_wrong(variable, "the import path of the Celery app", value, "Write for example app.tasks.")]
     return []
@@ -407,7 +435,10 @@ def _environment_problems(variable: str, value: t.Any) -> list[Problem]:
         return [_wrong(variable, "a mapping of names to values", value, "Write it as a YAML mapping.")]
     found = []
     for name, content in value.items():
-        if re.search(r"(PASSWORD|SECRET|TOKEN|API_?KEY|PRIVATE_?KEY)$", str(name), re.IGNORECASE):
+        if not isinstance(name, str) or not re.fullmatch(r"[^\s=]+", name):
+            fix = "Write it in quotes, without spaces and equals signs."
+            found.append(_wrong(f"{variable}.{name}", "a name that is a string", name, fix))
+        elif re.search(r"(PASSWORD|SECRET|TOKEN|API_?KEY|PRIVATE_?KEY)$", str(name), re.IGNORECASE):
             fix = (
                 f"Put it into stack_secrets as {str(name).lower()}; the service reads /run/secrets/{str(name).lower()}."
             )
@@ -435,10 +466,6 @@ def _secret_problems(secrets: t.Any) -> list[Problem]:
         elif name in GENERATED_SECRETS and re.search(r'[\n\0"\\]', value):
             found.append(Problem(variable, "one line without quotes and backslashes", "such a character", "Change it."))
     return found
-
-
-def _part(name: str, services: Values) -> str:
-    return str((services.get(name) or PRESET[name])["path"])
 
 
 def _wrong(variable: str, expected: str, found: t.Any, fix: str) -> Problem:

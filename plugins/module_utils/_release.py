@@ -40,20 +40,21 @@ class Release:
     deployed: str = ""
 
 
-def write_atomically(path: Path, content: str, *, mode: int = 0o640, uid: int = -1, gid: int = -1) -> bool:
+def write_atomically(path: Path, content: str | bytes, *, mode: int = 0o640, uid: int = -1, gid: int = -1) -> bool:
     """Make ``path`` hold ``content`` with ``mode`` and owner (-1: keep); return whether anything changed.
 
     The file is replaced by rename after it reached the disk, so a reader sees the old or the new content.
     """
+    data = content.encode() if isinstance(content, str) else content
     with contextlib.suppress(FileNotFoundError):
         status = path.stat()
         same_owner = uid in (-1, status.st_uid) and gid in (-1, status.st_gid)
-        if same_owner and status.st_mode & 0o7777 == mode and path.read_bytes() == content.encode():
+        if same_owner and status.st_mode & 0o7777 == mode and path.read_bytes() == data:
             return False
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(content)
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
             stream.flush()
             os.fchmod(stream.fileno(), mode)
             os.fchown(stream.fileno(), uid, gid)

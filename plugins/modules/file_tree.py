@@ -21,6 +21,10 @@ options:
     description: Content of each file by its path relative to O(path).
     type: dict
     required: true
+  binary_files:
+    description: Content in Base64 of further files, for what may be no text.
+    type: dict
+    default: {}
   owner:
     description: System account that owns files and sub-directories.
     type: str
@@ -61,6 +65,8 @@ removed:
   elements: str
 """
 
+import base64
+import hashlib
 import os
 import pwd
 import typing as t
@@ -76,15 +82,30 @@ PRIVATE = (0o640, 0o750)
 PUBLIC = (0o644, 0o755)
 
 
+def contents_of(params: t.Mapping[str, t.Any]) -> dict[str, bytes]:
+    """Return the content of every declared file."""
+    text = {name: content.encode() for name, content in params["files"].items()}
+    return text | {name: base64.b64decode(content) for name, content in params["binary_files"].items()}
+
+
+def show(content: bytes) -> str:
+    """Return content as a diff can show it."""
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        return f"{len(content)} bytes that are no text, SHA-256 {hashlib.sha256(content).hexdigest()}\n"
+
+
 def sync(module: AnsibleModule, root: Path) -> dict[str, t.Any]:
     """Write what differs and remove what is not declared."""
     params = module.params
     account = pwd.getpwnam(params["owner"])
     written, diffs = [], []
-    for name, content in sorted(params["files"].items()):
+    contents = contents_of(params)
+    for name, content in sorted(contents.items()):
         path = root / name
         file_mode, directory_mode = PUBLIC if name.split("/")[0] in params["readable"] else PRIVATE
-        before = path.read_text(encoding="utf-8") if path.is_file() else ""
+        before = path.read_bytes() if path.is_file() else b""
         if module.check_mode:
             changed = not path.is_file() or before != content
         else:
@@ -96,11 +117,12 @@ def sync(module: AnsibleModule, root: Path) -> dict[str, t.Any]:
         if changed:
             written.append(name)
             header = str(path)
-            diffs.append({"before": before, "after": content, "before_header": header, "after_header": header})
+            shown = {"before": show(before), "after": show(content)}
+            diffs.append({**shown, "before_header": header, "after_header": header})
     removed = []
     for path in sorted(root.rglob("*")):
         name = str(path.relative_to(root))
-        if path.is_file() and name not in params["files"]:
+        if path.is_file() and name not in contents:
             removed.append(name)
             if not module.check_mode:
                 path.unlink()
@@ -113,6 +135,7 @@ def main() -> None:
         argument_spec={
             "path": {"type": "path", "required": True},
             "files": {"type": "dict", "required": True},
+            "binary_files": {"type": "dict", "default": {}},
             "owner": {"type": "str", "required": True},
             "readable": {"type": "list", "elements": "str", "default": []},
         },
@@ -121,7 +144,7 @@ def main() -> None:
 
     def work() -> dict[str, t.Any]:
         if _module.not_there_yet(module, module.params["path"]):
-            return {"changed": True, "written": sorted(module.params["files"]), "removed": []}
+            return {"changed": True, "written": sorted(contents_of(module.params)), "removed": []}
         return sync(module, Path(module.params["path"]))
 
     _module.conclude(module, work)

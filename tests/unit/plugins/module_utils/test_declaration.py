@@ -55,6 +55,16 @@ BAD: list[tuple[str, dict[str, t.Any], str, str]] = [
     ("port that is a word", {"stack_https_port": "https"}, "stack_https_port", "`https`"),
     ("port that is a truth value", {"stack_http_port": True}, "stack_http_port", "(bool)"),
     ("the same port twice", {"stack_http_port": 8443, "stack_https_port": "8443"}, "stack_https_port", "`8443`"),
+    ("root that is relative", {"stack_root": "srv/shop"}, "stack_root", "`srv/shop`"),
+    ("root with a colon, which separates the parts of a mount", {"stack_root": "/srv/a:b"}, "stack_root", "/srv/a:b"),
+    ("alias that is no address", {"stack_domain_aliases": ["2001:db8::x"]}, "stack_domain_aliases", "2001:db8::x"),
+    ("address with a prefix", {"stack_domain_aliases": ["10.0.0.0/8"]}, "stack_domain_aliases", "10.0.0.0/8"),
+    (
+        "nothing enabled",
+        {"stack_services": {name: {"enabled": False} for name in _declaration.PRESET}},
+        "stack_services",
+        "all of them disabled",
+    ),
     ("services as a list", {"stack_services": ["backend"]}, "stack_services", "(list)"),
     ("secrets as a list", {"stack_secrets": ["x"]}, "stack_secrets", "list"),
 ]
@@ -91,12 +101,29 @@ BAD_SETTINGS: list[tuple[str, dict[str, t.Any], str, str]] = [
     ("environment as a list", {"backend": {"environment": ["A=1"]}}, "backend.environment", "mapping"),
     ("environment with a mapping", {"backend": {"environment": {"A": {}}}}, "backend.environment.A", "plain value"),
     (
+        "environment with a name YAML read as a truth value",
+        {"backend": {"environment": {True: "x"}}},
+        "backend.environment.True",
+        "(bool)",
+    ),
+    ("environment with a number for a name", {"backend": {"environment": {7: "x"}}}, "backend.environment.7", "(int)"),
+    (
+        "environment with a name of two words",
+        {"backend": {"environment": {"A B": "x"}}},
+        "backend.environment.A B",
+        "`A B`",
+    ),
+    ("environment with an equals sign", {"backend": {"environment": {"A=B": "x"}}}, "backend.environment.A=B", "`A=B`"),
+    (
         "secret in the environment",
         {"backend": {"environment": {"STRIPE_API_KEY": "sk"}}},
         "backend.environment.STRIPE_API_KEY",
         "/run/secrets/stripe_api_key",
     ),
     ("health path without a slash", {"backend": {"health_path": "health"}}, "backend.health_path", "/health"),
+    ("health path no request line can hold", {"backend": {"health_path": "/größe"}}, "backend.health_path", "as %XX"),
+    ("output with a space", {"frontend": {"output": "my build"}}, "frontend.output", "without spaces"),
+    ("output with a dollar", {"frontend": {"output": "build/$x"}}, "frontend.output", "without spaces"),
     ("path out of the source tree", {"backend": {"path": "../secret"}}, "backend.path", "inside the source"),
     ("absolute path", {"frontend": {"path": "/srv/app"}}, "frontend.path", "inside the source"),
     ("output out of the source tree", {"frontend": {"output": "../.."}}, "frontend.output", "inside the source"),
@@ -176,7 +203,7 @@ def test_all_problems_are_reported_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    "domain", ["localhost", "shop.example.com", "*.example.com", "xn--bcher-kva.example", "10.0.0.1"]
+    "domain", ["localhost", "shop.example.com", "*.example.com", "xn--bcher-kva.example", "10.0.0.1", "2001:db8::1"]
 )
 def test_host_names_in_use_are_accepted(domain: str) -> None:
     assert _declaration.problems(VALID | {"stack_domain": domain}) == []
@@ -232,6 +259,23 @@ def test_limit_below_the_preset_reservation_lowers_the_reservation() -> None:
 def test_worker_runs_the_declared_celery_app() -> None:
     worker = _declaration.services_of(VALID | {"stack_services": {"worker": {"app": "shop.jobs"}}})["worker"]
     assert worker["command"][:4] == ["celery", "-A", "shop.jobs", "worker"]
+
+
+def test_worker_alone_is_built_from_the_path_of_the_backend(tmp_path: Path) -> None:
+    values = VALID | {"stack_services": {"backend": {"enabled": False, "path": "jobs"}, "frontend": {"enabled": False}}}
+    services = _declaration.services_of(values)
+    assert services["worker"]["path"] == "jobs"
+    (tmp_path / "jobs").mkdir()
+    (tmp_path / "jobs/uv.lock").touch()
+    source, lacking = _declaration.inspect_source(str(tmp_path), services)
+    assert (source.backend_manager, lacking) == ("uv", [])
+
+
+def test_addresses_are_in_the_form_a_browser_asks_for(tmp_path: Path) -> None:
+    values = VALID | {"stack_domain": "2001:DB8:0::1", "stack_domain_aliases": ["::0001", "10.0.0.1", "A.example"]}
+    model = _declaration.model(values, _declaration.Source(str(tmp_path)))
+    assert model["domain"] == "2001:db8::1"
+    assert model["server_names"] == ["2001:db8::1", "::1", "10.0.0.1", "A.example"]
 
 
 def test_own_worker_command_is_kept() -> None:
