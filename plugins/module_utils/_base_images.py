@@ -81,7 +81,7 @@ def _known(value: str) -> str:
 
 def familiar(reference: str) -> LocalImage:
     """Split a reference the way the Engine lists it: Docker Hub's host and ``library/`` are left out."""
-    name, _, digest = reference.partition("@")
+    name, _at, digest = reference.partition("@")
     head, colon, tail = name.rpartition(":")
     repository, tag = (head, tail) if colon and "/" not in tail else (name, "")
     for prefix in ("docker.io/", "index.docker.io/"):

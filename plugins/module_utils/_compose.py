@@ -60,7 +60,8 @@ def run(argv: t.Sequence[str], *, cwd: str | None = None, timeout: float | None 
     Raises StackError when the program is missing or the time is over; an exit code other than 0 is the caller's.
     """
     try:
-        done = subprocess.run(
+        # run_command takes no timeout, and the functions of this file know no module.
+        done = subprocess.run(  # pylint: disable=ansible-bad-function
             list(argv),
             cwd=cwd,
             input=stdin,
@@ -87,7 +88,8 @@ def run(argv: t.Sequence[str], *, cwd: str | None = None, timeout: float | None 
 
 def start(argv: t.Sequence[str], *, cwd: str, output: t.IO[str]) -> subprocess.Popen[str]:
     """Start ``argv`` and return at once; both of its streams go to the file ``output``."""
-    return subprocess.Popen(
+    # run_command waits for the end.
+    return subprocess.Popen(  # pylint: disable=ansible-bad-function
         list(argv), cwd=cwd, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, text=True
     )
 
@@ -170,7 +172,7 @@ def build_argv(
 def _without_references(service: t.Mapping[str, t.Any], containers: t.Mapping[str, str]) -> dict[str, t.Any]:
     resolved = dict(service)
     for key in ("network_mode", "pid", "ipc"):
-        kind, _, name = str(service.get(key) or "").partition(":")
+        kind, _colon, name = str(service.get(key) or "").partition(":")
         if kind == "service" and name in containers:
             resolved[key] = f"container:{containers[name]}"
     return resolved

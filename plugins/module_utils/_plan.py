@@ -15,19 +15,32 @@ class Actual(t.Protocol):
     """What the plan needs to know of a container (``_engine.Container`` has it)."""
 
     @property
-    def id(self) -> str: ...
+    def id(self) -> str:
+        """The Engine's id."""
+
     @property
-    def service(self) -> str: ...
+    def service(self) -> str:
+        """The Compose service it belongs to."""
+
     @property
-    def status(self) -> str: ...
+    def status(self) -> str:
+        """State as the Engine names it: created, running, exited, …"""
+
     @property
-    def health(self) -> str: ...
+    def health(self) -> str:
+        """healthy, unhealthy, starting, or none without a healthcheck."""
+
     @property
-    def exit_code(self) -> int: ...
+    def exit_code(self) -> int:
+        """Of the last exit; 0 while it never ended."""
+
     @property
-    def config_hash(self) -> str: ...
+    def config_hash(self) -> str:
+        """The hash Compose labelled it with."""
+
     @property
-    def image(self) -> str: ...
+    def image(self) -> str:
+        """Id of the image it was made from."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +101,8 @@ def _change(wanted: Desired, containers: list[Actual]) -> Change:
     if stale:
         return Change(wanted.service, "recreate", tuple(dict.fromkeys(stale.values())), tuple(stale))
     if len(containers) != wanted.replicas:
-        surplus = tuple(item.id for item in containers[wanted.replicas :])
+        wanted_count = wanted.replicas
+        surplus = tuple(item.id for item in containers[wanted_count:])
         return Change(wanted.service, "scale", (f"{len(containers)} of {wanted.replicas} replicas",), surplus)
     stopped = [item for item in containers if item.status != "running" and not _finished(wanted, item)]
     if stopped:

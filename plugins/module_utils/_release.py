@@ -193,7 +193,8 @@ def prune(root: Path, keep: int) -> list[str]:
     others = [item for item in listed(root) if item.id != active]
     deployed = [item for item in others if item.outcome == "deployed"]
     never = [item for item in others if item.outcome != "deployed"]
-    for release in [*deployed[max(keep - bool(active), 0) :], *never[1:]]:
+    kept = max(keep - bool(active), 0)
+    for release in [*deployed[kept:], *never[1:]]:
         shutil.rmtree(root / "releases" / release.id)
         removed.append(release.id)
     return removed

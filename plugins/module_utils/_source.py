@@ -93,7 +93,7 @@ def _node_tool(root: Path, manager: str, lock: str) -> str:
         raise SourceError("a lock file of Yarn 1", "one of Yarn 2 or newer", fix)
     try:
         package = json.loads((root / "package.json").read_text(encoding="utf-8"))
-        pinned = str(package.get("packageManager", "")).split("+")[0]
+        pinned = str(package.get("packageManager", "")).split("+", maxsplit=1)[0]
     except (OSError, ValueError, AttributeError) as error:
         raise SourceError("a readable package.json", str(error), f"Commit it beside {lock}.") from error
     if manager != "npm" and pinned.startswith(f"{manager}@"):

@@ -16,8 +16,7 @@ description:
   - The live directory keeps its inode, so a container that mounts it sees the new files; reloading is up to the caller.
   - Starts no container when neither content nor image differ from what nginx accepted before.
 version_added: 0.1.0
-author:
-  - shipshape.stack contributors
+author: shipshape.stack contributors (@shipshape)
 requirements:
   - Docker SDK for Python (Debian package python3-docker)
 options:

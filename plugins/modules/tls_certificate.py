@@ -16,8 +16,7 @@ description:
     touched, and all findings are reported at once; each has a cause, the evidence and a fix.
   - Files are replaced by rename, so a reader sees a whole old or a whole new file.
 version_added: 0.1.0
-author:
-  - shipshape.stack contributors
+author: shipshape.stack contributors (@shipshape)
 requirements:
   - cryptography >= 38 (Debian package python3-cryptography)
 options:

@@ -65,7 +65,7 @@ class Edge:
         self.services[name] = container
         container.start()
         for line in container.logs(stream=True, follow=True):
-            word, _, moment = line.decode().partition(" ")
+            word, _space, moment = line.decode().partition(" ")
             if word == "listening":
                 return float(moment)
         raise RuntimeError(f"{name} does not listen: {container.logs().decode()}")
@@ -160,13 +160,13 @@ class Edge:
 
 
 def _parse(raw: bytes) -> Answer:
-    head, _, body = raw.partition(b"\r\n\r\n")
+    head, _blank, body = raw.partition(b"\r\n\r\n")
     while b" 100 " in head.split(b"\r\n")[0]:
-        head, _, body = body.partition(b"\r\n\r\n")
+        head, _blank, body = body.partition(b"\r\n\r\n")
     first, *lines = head.decode("latin-1").split("\r\n")
     headers: dict[str, list[str]] = {}
     for line in lines:
-        name, _, value = line.partition(": ")
+        name, _colon, value = line.partition(": ")
         headers.setdefault(name.lower(), []).append(value)
     version, status = first.split()[:2]
     return Answer(version.removeprefix("HTTP/"), int(status), headers, body)

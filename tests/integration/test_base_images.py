@@ -34,7 +34,7 @@ SERVICES = {
     "frontend": {"kind": "static"},
     "nginx": {"kind": "nginx"},
 }
-HARDENED = ["--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--tmpfs=/tmp"]
+HARDENED = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--tmpfs=/tmp")
 NOBODY_ANSWERS = "127.0.0.1:1"
 LOG_SECONDS = 60
 MEGABYTE = 1000 * 1000
@@ -56,7 +56,7 @@ class Resolved:
 def apply(
     result_file: Path,
     *,
-    services: dict[str, dict[str, str]] = SERVICES,
+    services: dict[str, dict[str, str]] | None = None,
     hosts: dict[str, dict[str, t.Any]] | None = None,
     options: t.Sequence[str] = (),
     **variables: t.Any,
@@ -66,7 +66,11 @@ def apply(
         "hosts": "all",
         "gather_facts": False,
         "roles": ["shipshape.stack.base_images"],
-        "vars": {"stack_model": {"services": services}, "base_images_nginx_check_valid_until": False} | variables,
+        "vars": {
+            "stack_model": {"services": services or SERVICES},
+            "base_images_nginx_check_valid_until": False,
+        }
+        | variables,
         "post_tasks": [
             {
                 "ansible.builtin.copy": {

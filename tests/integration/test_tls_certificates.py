@@ -17,7 +17,7 @@ from cryptography import x509
 from hosts import DebianHost
 from playbook import LOCAL, Outcome, run_play
 
-NAMES = ["shop.test", "www.shop.test"]
+NAMES = ("shop.test", "www.shop.test")
 PLAY: list[dict[str, t.Any]] = [
     {
         "hosts": "all",
@@ -145,12 +145,12 @@ def test_pair_that_cannot_be_used_is_refused_with_every_finding(tmp_path: Path, 
     }
     hosts = {
         name: LOCAL | provided(tmp_path / name, certificate, key)
-        for name, (certificate, key, _) in (refused | {"good": (ca.chain(good), good.key, [])}).items()
+        for name, (certificate, key, _causes) in (refused | {"good": (ca.chain(good), good.key, [])}).items()
     }
     hosts["unset"] = LOCAL | {"stack_model": model(tmp_path / "unset/root", "provided")}
     outcome = run_play(PLAY, hosts=hosts)
     assert outcome.returncode != 0
-    for name, (_, key, causes) in refused.items():
+    for name, (_certificate, key, causes) in refused.items():
         section = outcome.output.split(f"fatal: [{name}]")[1].split("fatal:")[0]
         assert [cause for cause in causes if cause not in " ".join(section.split())] == []
         assert not (tmp_path / name / "root").exists()

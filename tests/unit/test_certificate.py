@@ -18,7 +18,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from ansible_collections.shipshape.stack.plugins.module_utils import _certificate
 from ansible_collections.shipshape.stack.plugins.module_utils._certificate import Pair
 
-NAMES = ["shop.example.com", "www.shop.example.com"]
+NAMES = ("shop.example.com", "www.shop.example.com")
 
 
 @pytest.fixture(scope="module")

@@ -267,7 +267,7 @@ def test_links_lead_somewhere(document: Path) -> None:
     for target in documents.links(document):
         if re.match(r"[a-z]+:", target):
             continue
-        name, _, anchor = target.partition("#")
+        name, _hash, anchor = target.partition("#")
         file = (document.parent / name).resolve() if name else document
         if not file.exists() or (anchor and anchor not in documents.anchors(file)):
             dead.append(target)

@@ -18,7 +18,7 @@ from ansible_collections.shipshape.stack.plugins.module_utils import _tls_files
 from ansible_collections.shipshape.stack.plugins.module_utils._certificate import Pair
 from ansible_collections.shipshape.stack.plugins.module_utils._tls_files import CertificateRefusedError, Plan
 
-NAMES = ["shop.test", "www.shop.test"]
+NAMES = ("shop.test", "www.shop.test")
 NOW = datetime.now(UTC)
 OWNER = {"uid": os.getuid(), "gid": os.getgid()}
 
@@ -120,7 +120,7 @@ def test_damaged_or_missing_file_is_replaced(tmp_path: Path, damaged: str) -> No
 
 
 def test_live_pair_is_kept_when_the_new_one_is_refused(tmp_path: Path, ca: Company) -> None:
-    good, other = (issue("shop", ca.intermediate, names=NAMES) for _ in range(2))
+    good, other = (issue("shop", ca.intermediate, names=NAMES) for _number in range(2))
     _tls_files.apply(provided(tmp_path, ca, good), tmp_path)
     assert not provided(tmp_path, ca, good).differs()
     before = content(tmp_path)

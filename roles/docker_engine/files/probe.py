@@ -51,7 +51,7 @@ def running_engine() -> str:
             answer = b"".join(iter(lambda: connection.recv(65536), b""))
         except OSError:
             return ""
-    status, _, body = answer.partition(b"\r\n\r\n")
+    status, _blank, body = answer.partition(b"\r\n\r\n")
     return version_in(json.loads(body)["Version"]) if b" 200 " in status.splitlines()[0] else ""
 
 

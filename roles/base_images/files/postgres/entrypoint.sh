@@ -1,4 +1,4 @@
-#!/bin/bash
+#!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Starts PostgreSQL; on an empty PGDATA it first makes the cluster, the database and what /docker-entrypoint-initdb.d asks for.
 #

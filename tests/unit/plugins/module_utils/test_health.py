@@ -304,7 +304,7 @@ class Observer:
     ran_out_of_memory: bool = False
 
     def hear(self, event: str, now: float) -> None:
-        action, _, argument = event.partition(" ")
+        action, _space, argument = event.partition(" ")
         match action:
             case "start":
                 self.running, self.paused, self.started = True, False, now
@@ -377,7 +377,7 @@ History = list[tuple[str, float]]
 @st.composite
 def possible_histories(draw: st.DrawFn) -> History:
     state, history = "created", []
-    for _ in range(draw(st.integers(1, 8))):
+    for _step in range(draw(st.integers(1, 8))):
         if state == "gone":
             break
         event, state = draw(st.sampled_from(NEXT[state]))

@@ -107,13 +107,13 @@ def summarise(session: SessionDep) -> Summary:
         .group_by(Aisle.id)
         .order_by(Aisle.position)
     ).all()
-    total = sum(count for _, _, count, _ in rows)
-    total_ticked = sum(done for _, _, _, done in rows)
+    total = sum(count for _slug, _name, count, _done in rows)
+    total_ticked = sum(done for _slug, _name, _count, done in rows)
     return Summary(
         total=total,
         open=total - total_ticked,
         ticked=total_ticked,
-        unsorted=sum(count for slug, _, count, _ in rows if slug is None),
+        unsorted=sum(count for slug, _name, count, _done in rows if slug is None),
         aisles=[
             AisleCount(slug=slug, name=name, open=count - done, ticked=done)
             for slug, name, count, done in rows

@@ -28,7 +28,7 @@ feed = ChangeFeed()
 
 
 @asynccontextmanager
-async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
     async with feed.running():
         yield
     store.client.close()
@@ -47,7 +47,7 @@ app.include_router(router)
 
 @app.exception_handler(OperationalError)
 @app.exception_handler(PoolTimeoutError)
-async def database_unavailable(_: Request, error: Exception) -> JSONResponse:
+async def database_unavailable(_request: Request, error: Exception) -> JSONResponse:
     logger.error("database is not available: %s", error)
     return JSONResponse(
         {"detail": "the database is not available"}, status.HTTP_503_SERVICE_UNAVAILABLE

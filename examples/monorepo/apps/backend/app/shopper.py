@@ -41,7 +41,7 @@ def issue(key: bytes = _KEY) -> str:
 
 def verify(cookie: str, key: bytes = _KEY) -> str | None:
     """Return the token of a cookie, or None when it was not issued with this key."""
-    token, _, signature = cookie.partition(".")
+    token, _dot, signature = cookie.partition(".")
     expected = _sign(token, key)
     # As bytes: compare_digest refuses text beyond ASCII, and a cookie may hold anything.
     return token if hmac.compare_digest(signature.encode(), expected.encode()) else None
