@@ -44,7 +44,7 @@ class Site:
         command += ["--connect-to", f"shop.example.com:80:127.0.0.1:{self.http_port}", url]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
-        head, _, body = done.stdout.replace("\r\n", "\n").partition("\n\n")
+        head, _line, body = done.stdout.replace("\r\n", "\n").partition("\n\n")
         return Answer(int(head.split()[1]), head, body)
 
 
