@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # Copyright: (c) 2026, shipshape.stack contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
@@ -212,7 +211,7 @@ def _rendered(match: re.Match[str]) -> str:
         case "U":
             return f"<{text}>"
         case "L":
-            label, _, url = text.rpartition(",")
+            label, _comma, url = text.rpartition(",")
             return f"[{_escape(label.strip())}]({url.strip()})"
         case "R":
             return _escape(text.rpartition(",")[0].strip())
@@ -222,7 +221,7 @@ def _rendered(match: re.Match[str]) -> str:
 
 def _plugin(reference: str) -> str:
     """Return what a P(name#type) stands for; roles of this collection have a README to go to."""
-    name, _, plugin_type = reference.partition("#")
+    name, _hash, plugin_type = reference.partition("#")
     role = name.removeprefix(f"{COLLECTION}.")
     if plugin_type == "role" and (REPOSITORY / "roles" / role).is_dir():
         return f"[{role}](../{role})"

@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 import functools
-import importlib
+import importlib.util
+import sys
 import typing as t
 from pathlib import Path
 
 import pytest
-from ansible.plugins.loader import init_plugin_loader
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 COLLECTIONS = REPOSITORY / ".cache/collections"
@@ -23,16 +23,26 @@ if not LINK.exists():
     LINK.symlink_to(REPOSITORY)
     importlib.invalidate_caches()
 
-# Before the first import from a collection: Ansible finds roles and plugins only in collections it loaded itself.
-init_plugin_loader([str(COLLECTIONS)])
+# Not in pytest's settings: ansible-test brings its own.
+sys.path[:0] = [str(REPOSITORY / "tests/support"), str(REPOSITORY / "tests/integration")]
+
+# ansible-test runs the tests of module_utils as on a host, without the rest of ansible-core; they render nothing.
+if importlib.util.find_spec("ansible.plugins"):
+    from ansible.plugins.loader import init_plugin_loader
+
+    # Before the first import from a collection: Ansible finds roles and plugins only in collections it loaded itself.
+    init_plugin_loader([str(COLLECTIONS)])
 
 from declarations import DECLARATIONS, Declaration
-from rendering import Rendered, render_declaration
+
+if t.TYPE_CHECKING:
+    from rendering import Rendered
 
 
 @pytest.fixture(scope="session")
 def render(tmp_path_factory: pytest.TempPathFactory) -> t.Callable[[Declaration], Rendered]:
     """Render a declaration, each one once in a session."""
+    from rendering import render_declaration
 
     @functools.cache
     def render_once(declaration: Declaration) -> Rendered:

@@ -1,4 +1,4 @@
-#!/bin/bash
+#!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Runs on a test host: makes a signed apt repository in the shape of Docker's own and serves it on
 # http://127.0.0.1:8000/linux. Its packages are Debian's under Docker's names, with a version that Debian does not have.

@@ -1,4 +1,4 @@
-#!/bin/bash
+#!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Runs on a test host: what it, its Engine and its unhealthy containers say.
 echo "== failed units"

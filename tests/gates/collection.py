@@ -27,9 +27,10 @@ class Core:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Return the environment in which the programs of this core come first."""
+        """Return an environment where the programs of this core come first, without the settings of the checkout."""
         path = f"{self.bin}{os.pathsep}{os.environ['PATH']}"
-        return os.environ | {"PATH": path, "ANSIBLE_NOCOLOR": "true", "NO_COLOR": "1"}
+        inherited = {name: value for name, value in os.environ.items() if name != "ANSIBLE_CONFIG"}
+        return inherited | {"PATH": path, "ANSIBLE_NOCOLOR": "true", "NO_COLOR": "1"}
 
     def run(self, *argv: str, cwd: Path = REPOSITORY, **environment: str) -> Finished:
         """Run a program of this core to its end."""

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, shipshape.stack contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`ansible-test` on each line of ansible-core: sanity without ignores, and the unit tests."""
+"""Each line of ansible-core: `ansible-test sanity` without ignores, the unit tests, the templates and the documents."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ansible_collections.shipshape.stack.tests.gates.collection import REPOSITOR
 CACHE = REPOSITORY / ".cache/ansible-test"
 # Pattern of a warning that is accepted -> why.
 ACCEPTED = {
-    r'Using locale "C\.UTF-8" instead of "en_US\.UTF-8"': "ansible-test falls back by itself; no test sorts or prints by locale",
+    r'Using locale "C\.UTF-8" instead of "en_US\.UTF-8"': "no test sorts or prints by locale",
 }
 # In the environment of the core: which pip does its ansible-test want?
 PIP = (
@@ -53,7 +53,13 @@ def home(core: Core) -> Path:
 def ansible_test(core: Core, root: Path, command: str) -> Finished:
     """Run a command of ansible-test. Fails with its output unless it passed without a warning."""
     arguments = ("--local", "--python", core.python, "--color", "no", "--truncate", "0")
-    done = core.run("ansible-test", command, *arguments, cwd=root, HOME=str(home(core)))
+    place = str(home(core))
+    # First the environments of the tests: what pip has to say meanwhile is no finding.
+    if command == "sanity":
+        primed = core.run("ansible-test", "sanity", "--prime-venvs", *arguments, cwd=root, HOME=place)
+        if primed.returncode != 0:
+            primed.refuse("could not make its environments. Fix: see that pip can reach a package index.")
+    done = core.run("ansible-test", command, *arguments, cwd=root, HOME=place)
     if done.returncode != 0:
         done.refuse("failed")
     warnings = [line for line in done.output.splitlines() if line.startswith("WARNING: ")]
@@ -79,3 +85,10 @@ def test_units(core: Core, tmp_path: Path) -> None:
     assert len(summaries) == 2
     if not all(re.fullmatch(r"\d+ passed", summary) for summary in summaries):
         done.refuse(f"not every test passed: {'; '.join(summaries)}")
+
+
+def test_templates_and_documents(core: Core) -> None:
+    """ansible-test runs each test in a process of its own; these share what they render."""
+    done = core.run("pytest", "tests/templates", "tests/documents", "-q", "-p", "no:cacheprovider")
+    if done.returncode != 0 or not re.search(r"^\d+ passed in ", done.stdout.splitlines()[-1]):
+        done.refuse("not every test passed")

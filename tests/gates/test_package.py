@@ -48,8 +48,6 @@ def test_galaxy_importer_has_nothing_to_say(tarball: Path, tmp_path: Path) -> No
         cwd=tmp_path,
         GALAXY_IMPORTER_CONFIG=str(REPOSITORY / "tests/gates/galaxy-importer.cfg"),
         GALAXY_IMPORTER_ANSIBLE_LOCAL_TMP=str(tmp_path / "ansible"),
-        # The settings of the checkout are none of the importer's.
-        ANSIBLE_CONFIG="/dev/null",
     )
     if done.returncode != 0 or "Importer processing completed successfully" not in done.stdout:
         done.refuse("did not accept the collection")

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the documents tell a reader to type on the host works on the running demo (`./run demo`).
 
-All other blocks are verified by tests/unit/test_documents.py.
+All other blocks are verified by tests/documents/test_documents.py.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import subprocess
 
 import pytest
 
-from ansible_collections.shipshape.stack.tests.unit import documents
-from ansible_collections.shipshape.stack.tests.unit.documents import Snippet
+from ansible_collections.shipshape.stack.tests.documents import documents
+from ansible_collections.shipshape.stack.tests.documents.documents import Snippet
 
 TYPED_ON_THE_HOST = [snippet for snippet in documents.snippets() if snippet.needs_demo]
 

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from ansible_collections.shipshape.stack.docs import generate_role_readmes as generator
-from ansible_collections.shipshape.stack.tests.unit import documents
+from ansible_collections.shipshape.stack.tests.documents import documents
 
 ROLES = sorted(path for path in (documents.REPOSITORY / "roles").iterdir() if path.is_dir())
 

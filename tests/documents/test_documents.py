@@ -25,8 +25,8 @@ import pytest
 import yaml
 
 from ansible_collections.shipshape.stack.plugins.module_utils import _declaration
-from ansible_collections.shipshape.stack.tests.unit import documents
-from ansible_collections.shipshape.stack.tests.unit.documents import DOCUMENTS, REPOSITORY, Snippet
+from ansible_collections.shipshape.stack.tests.documents import documents
+from ansible_collections.shipshape.stack.tests.documents.documents import DOCUMENTS, REPOSITORY, Snippet
 
 SNIPPETS = documents.snippets()
 
@@ -215,9 +215,11 @@ def ansible(command: tuple[str, ...], at: Path) -> tuple[bool, str]:
         text=True,
         check=False,
     )
-    if "couldn't resolve module/action 'community." in done.stderr:
-        pytest.skip("community.docker is not installed here")
-    return done.returncode != 0, done.stdout + done.stderr
+    # ansible-core 2.21 looks at all roles there are, and trips over a collection of its own.
+    said = [
+        line for line in done.stderr.splitlines() if "ansible/_protomatter' does not have a MANIFEST.json" not in line
+    ]
+    return done.returncode != 0, "\n".join([done.stdout, *said])
 
 
 @functools.cache
