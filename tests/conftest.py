@@ -29,9 +29,11 @@ sys.path[:0] = [str(REPOSITORY / "tests/support"), str(REPOSITORY / "tests/integ
 # ansible-test runs the tests of module_utils as on a host, without the rest of ansible-core; they render nothing.
 if importlib.util.find_spec("ansible.plugins"):
     from ansible.plugins.loader import init_plugin_loader
+    from ansible.utils.collection_loader import AnsibleCollectionConfig
 
     # Before the first import from a collection: Ansible finds roles and plugins only in collections it loaded itself.
-    init_plugin_loader([str(COLLECTIONS)])
+    if AnsibleCollectionConfig.collection_finder is None:
+        init_plugin_loader([str(COLLECTIONS)])
 
 from declarations import DECLARATIONS, Declaration
 

@@ -184,7 +184,8 @@ def as_result(evidence: Evidence) -> dict[str, t.Any]:
 
 def _shown(line: str, proof: re.Match[str]) -> str:
     begin = 0 if proof.end() <= _LONGEST_EVIDENCE else max(proof.start() - _LEAD, 0)
-    return line[begin : begin + _LONGEST_EVIDENCE].strip()
+    end = begin + _LONGEST_EVIDENCE
+    return line[begin:end].strip()
 
 
 def _unknown(evidence: Evidence) -> Finding:

@@ -16,6 +16,7 @@ from ansible_collections.shipshape.stack.tests.gates.collection import REPOSITOR
 CACHE = REPOSITORY / ".cache/ansible-test"
 # Pattern of a warning that is accepted -> why.
 ACCEPTED = {
+    r"Reviewing previous \d+ warning": "the heading of those it repeats",
     r'Using locale "C\.UTF-8" instead of "en_US\.UTF-8"': "no test sorts or prints by locale",
 }
 # In the environment of the core: which pip does its ansible-test want?
