@@ -126,6 +126,11 @@ def inspect(client: t.Any, container_id: str) -> Container | None:
     )
 
 
+def process(client: t.Any, container_id: str) -> int:
+    """Return the process id, on the host, of a running container's first process; 0 where it does not run."""
+    return int(client.api.inspect_container(container_id)["State"]["Pid"])
+
+
 def image_id(client: t.Any, reference: str) -> str | None:
     """Return the id of a local image, or None where there is no such image."""
     data = _image(client, reference)

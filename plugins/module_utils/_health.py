@@ -143,6 +143,11 @@ def advance(track: Track, action: str, *, exit_code: int, now: float) -> Track |
             return track
 
 
+def asks_to_stop(signal: str) -> bool:
+    """Return whether a signal, by its number, is meant to end a container: not HUP, USR1, USR2 and WINCH."""
+    return signal not in ("1", "10", "12", "28")
+
+
 def failure(track: Track, wanted: Expectation) -> str:
     """Return why this container can no longer become ready, or an empty string."""
     finished_well = track.status == "exited" and track.exit_code == 0 and wanted.may_finish

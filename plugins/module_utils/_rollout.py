@@ -101,6 +101,8 @@ class Gate:
         container, action, now = event["Actor"]["ID"], event["Action"], event["timeNano"] / 1e9
         if container in replaced or service not in known or actor.get(_engine.ONEOFF_LABEL) == "True":
             return
+        if action == "kill" and not _health.asks_to_stop(actor.get("signal", "")):
+            return
         track = self.tracks.get(container) or _health.Track(id=container, service=service, status="created")
         after = _health.advance(track, action, exit_code=int(actor.get("exitCode", 0)), now=now)
         if after is None:

@@ -12,7 +12,8 @@ description:
   - Looks, in one call, at all that the steps of a deploy would look at one after the other - are the images built, is
     the current release the declared project, is the database at its head, do the containers match and are they
     healthy. Changes nothing.
-  - When the answer is yes, a deploy has nothing to do.
+  - When the answer is yes, a deploy has nothing to do. What cannot be looked at counts as no; the deploy then says why.
+  - An image whose Alembic heads are not in O(cache) yet is asked for them once, in a container without network.
 version_added: 0.2.0
 author: shipshape.stack contributors (@shipshape)
 options:
@@ -40,6 +41,15 @@ options:
     description: Service that runs PostgreSQL.
     type: str
     default: db
+  nginx:
+    description: Name of an nginx service that loads files of the host; empty where there is none.
+    type: str
+    default: ""
+  nginx_files:
+    description: Directories of these files. One that was written after the last reload is not in force yet.
+    type: list
+    elements: path
+    default: []
   cache:
     description: File in which M(shipshape.stack.compose_migrate) keeps the Alembic heads of images.
     type: path
@@ -77,6 +87,10 @@ reason:
   returned: success
   type: str
   sample: "backend: image changed"
+reload_due:
+  description: Whether the reload of nginx is all that is left to do.
+  returned: success
+  type: bool
 id:
   description: The current release.
   returned: when settled
@@ -101,12 +115,14 @@ from ansible_collections.shipshape.stack.plugins.module_utils import (
     _migration,
     _module,
     _release,
+    _reload,
     _resolve,
     _rollout,
 )
+from ansible_collections.shipshape.stack.plugins.module_utils._errors import StackError
 
 
-def look(params: dict[str, t.Any]) -> dict[str, t.Any]:
+def look(params: dict[str, t.Any], *, check_mode: bool) -> dict[str, t.Any]:
     """Go through the steps of a deploy and stop at the first that has something to do."""
     client, project, root = _engine.connect(), _compose.Project(params["project_src"]), Path(params["root"])
     model = _compose.config(project)
@@ -115,15 +131,20 @@ def look(params: dict[str, t.Any]) -> dict[str, t.Any]:
     if absent:
         return unsettled(f"{', '.join(absent)} is not built yet")
     active = _release.current(root)
+    if active is None or active.outcome != "deployed":
+        return unsettled("no release is deployed")
     files = _resolve.release_files(project, model, images, params["include"])
-    if active is None or active.outcome != "deployed" or active.content_hash != _release.content_hash(files):
+    if active.content_hash != _release.content_hash(files):
         return unsettled("the current release is not the declared project")
     if params["database"]:
+        if params["service"] not in model["services"]:
+            return unsettled(f"the project has no service named {params['service']}")
         database = _migration.Database(params["database_service"], params["database"], params["database"])
-        cache = Path(params["cache"]) if params["cache"] else None
+        cache = Path(params["cache"]) if params["cache"] and not check_mode else None
         if not _migration.database_is_ready(client, model["name"], database):
-            return unsettled("the database does not run")
-        heads = _migration.heads(client, images[params["service"]], cache)
+            return unsettled("the database is not ready")
+        image = images.get(params["service"]) or model["services"][params["service"]]["image"]
+        heads = _migration.heads(client, image, cache)
         if [_migration.database_revision(client, model["name"], database)] != list(heads):
             return unsettled("the database is not at the head of the migrations")
     release = _compose.Project(str(root / "releases" / active.id))
@@ -131,13 +152,30 @@ def look(params: dict[str, t.Any]) -> dict[str, t.Any]:
     for change in target.changes:
         if change.action != "unchanged":
             return unsettled(f"{change.service}: {', '.join(change.reasons)}")
+    if params["nginx"] and reload_is_due(client, target.name, params["nginx"], params["nginx_files"]):
+        return {**unsettled(f"{params['nginx']} has not loaded its newest files"), "reload_due": True}
     containers = [_rollout.summary(item) for item in _engine.containers(client, target.name)]
-    return {"changed": False, "settled": True, "reason": "", "id": active.id, "containers": containers}
+    return {
+        "changed": False,
+        "settled": True,
+        "reason": "",
+        "reload_due": False,
+        "id": active.id,
+        "containers": containers,
+    }
+
+
+def reload_is_due(client: t.Any, project: str, service: str, directories: list[str]) -> bool:
+    """Return whether nginx runs with other files than those that are there: a run ended before the reload."""
+    own = [item for item in _engine.containers(client, project) if item.service == service]
+    loaded = [_reload.youngest_worker(_engine.process(client, item.id)) for item in own]
+    newest = _reload.newest_change(Path(directory) for directory in directories)
+    return any(moment is not None and moment < newest for moment in loaded)
 
 
 def unsettled(reason: str) -> dict[str, t.Any]:
     """Return the answer no."""
-    return {"changed": False, "settled": False, "reason": reason}
+    return {"changed": False, "settled": False, "reason": reason, "reload_due": False}
 
 
 def main() -> None:
@@ -150,6 +188,8 @@ def main() -> None:
             "database": {"type": "str", "default": ""},
             "service": {"type": "str", "default": "backend"},
             "database_service": {"type": "str", "default": "db"},
+            "nginx": {"type": "str", "default": ""},
+            "nginx_files": {"type": "list", "elements": "path", "default": []},
             "cache": {"type": "path"},
         },
         supports_check_mode=True,
@@ -157,7 +197,13 @@ def main() -> None:
 
     def work() -> dict[str, t.Any]:
         missing = _module.not_there_yet(module, str(_module.ENGINE_SOCKET), module.params["project_src"])
-        return unsettled(f"{missing} does not exist yet") if missing else look(module.params)
+        if missing:
+            return unsettled(f"{missing} does not exist yet")
+        try:
+            return look(module.params, check_mode=module.check_mode)
+        except StackError as error:
+            # What cannot be looked at is not settled: the deploy comes to the same error, in its own place.
+            return unsettled(error.cause)
 
     _module.conclude(module, work)
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
 import ssl
@@ -64,6 +65,10 @@ def test_second_run_changes_nothing() -> None:
     assert outcome.returncode == 0
     assert outcome.counter("changed") == 0
     assert outcome.counter("failed") == 0
+    # One look was enough: none of the steps of a deploy was played.
+    assert "Look whether there is something to deploy" in outcome.output
+    assert "Build the images whose content changed" not in outcome.output
+    assert f"release {(ROOT / 'current').resolve().name}" in outcome.output
 
 
 def test_check_mode_of_the_converged_stack_changes_nothing() -> None:
@@ -168,6 +173,16 @@ def test_a_restarted_backend_is_served_again_without_ansible(engine: docker.Dock
             break
     events.close()
     assert get("/api/health/ready")[0] == 200
+
+
+def test_a_certificate_that_a_killed_run_did_not_load_is_loaded_by_the_next(engine: docker.DockerClient) -> None:
+    before = stack_containers(engine)["nginx"].id
+    os.utime(ROOT / "tls" / "fullchain.pem")
+    outcome = site(playbook="deploy")
+    assert (outcome.returncode, outcome.counter("changed")) == (0, 1)
+    assert "Let nginx load its new configuration or certificate" in outcome.output
+    assert stack_containers(engine)["nginx"].id == before
+    assert site(playbook="deploy").counter("changed") == 0
 
 
 @pytest.fixture

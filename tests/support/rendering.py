@@ -118,7 +118,7 @@ def render_declaration(
     wanted = controller.template(task_of("shipshape.stack.base_images"), trust_as_template("{{ base_images_wanted }}"))
     references = {name: (images or {}).get(name) or f"shipshape/{name}:trixie-0123456789ab" for name in wanted}
     controller.register(base_images_resolved={"images": references})
-    controller.register(stack_deploy_release=RELEASE, stack_deploy_up={"containers": CONTAINERS})
+    controller.register(stack_deploy_status={"settled": True, "id": RELEASE["id"], "containers": CONTAINERS})
     project = controller.arguments("shipshape.stack.file_tree")
     summary = task_of("ansible.builtin.debug", name="Show what runs")
     return Rendered(

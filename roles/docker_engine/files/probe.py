@@ -87,10 +87,11 @@ def is_in_docker_group(user: str) -> bool:
 
 
 def owner_mode_and_checksum(path: Path) -> str:
-    """Return ``root:root 0600 <SHA-256 of the content>``; nothing if there is no such file."""
+    """Return ``0:0 0600 <SHA-256 of the content>``; nothing if there is no such file."""
     try:
-        mode = stat.S_IMODE(path.stat().st_mode)
-        return f"{path.owner()}:{path.group()} {mode:04o} {hashlib.sha256(path.read_bytes()).hexdigest()}"
+        found = path.stat()
+        mode = f"{stat.S_IMODE(found.st_mode):04o}"
+        return f"{found.st_uid}:{found.st_gid} {mode} {hashlib.sha256(path.read_bytes()).hexdigest()}"
     except FileNotFoundError:
         return ""
 

@@ -289,6 +289,11 @@ def test_compose_durations_are_seconds(text: str | None, expected: float) -> Non
     assert _health.seconds(text, 7.0) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(("signal", "stops"), [("15", True), ("3", True), ("37", True), ("1", False), ("28", False)])
+def test_a_signal_to_reload_is_no_request_to_stop(signal: str, stops: bool) -> None:
+    assert _health.asks_to_stop(signal) is stops
+
+
 @dataclass
 class Observer:
     """The truth about one container, told by somebody who only keeps notes of what happened."""
