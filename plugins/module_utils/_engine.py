@@ -39,7 +39,8 @@ class Container:
     """A container as ``inspect`` shows it.
 
     ``health`` is ``none`` where there is no healthcheck; ``cpus`` (cores) and ``memory`` (bytes) are the limits in
-    force, 0 for unlimited; ``image`` is an id and ``image_name`` what the Compose file calls it.
+    force, 0 for unlimited; ``image`` is an id and ``image_name`` what the Compose file calls it; ``pid``
+    is its first process as the host numbers it, 0 where it does not run.
     """
 
     id: str
@@ -58,6 +59,7 @@ class Container:
     cpus: float
     memory: int
     probes: tuple[str, ...] = ()
+    pid: int = 0
 
 
 def connect() -> t.Any:
@@ -123,12 +125,8 @@ def inspect(client: t.Any, container_id: str) -> Container | None:
         cpus=data["HostConfig"]["NanoCpus"] / 1e9,
         memory=data["HostConfig"]["Memory"],
         probes=probes,
+        pid=state["Pid"],
     )
-
-
-def process(client: t.Any, container_id: str) -> int:
-    """Return the process id, on the host, of a running container's first process; 0 where it does not run."""
-    return int(client.api.inspect_container(container_id)["State"]["Pid"])
 
 
 def image_id(client: t.Any, reference: str) -> str | None:

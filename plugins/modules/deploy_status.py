@@ -152,9 +152,11 @@ def look(params: dict[str, t.Any], *, check_mode: bool) -> dict[str, t.Any]:
     for change in target.changes:
         if change.action != "unchanged":
             return unsettled(f"{change.service}: {', '.join(change.reasons)}")
-    if params["nginx"] and reload_is_due(client, target.name, params["nginx"], params["nginx_files"]):
+    present = _engine.containers(client, target.name)
+    own = [item for item in present if item.service == params["nginx"]]
+    if reload_is_due(own, params["nginx_files"]):
         return {**unsettled(f"{params['nginx']} has not loaded its newest files"), "reload_due": True}
-    containers = [_rollout.summary(item) for item in _engine.containers(client, target.name)]
+    containers = [_rollout.summary(item) for item in present]
     return {
         "changed": False,
         "settled": True,
@@ -165,10 +167,9 @@ def look(params: dict[str, t.Any], *, check_mode: bool) -> dict[str, t.Any]:
     }
 
 
-def reload_is_due(client: t.Any, project: str, service: str, directories: list[str]) -> bool:
+def reload_is_due(containers: t.Sequence[_engine.Container], directories: list[str]) -> bool:
     """Return whether nginx runs with other files than those that are there: a run ended before the reload."""
-    own = [item for item in _engine.containers(client, project) if item.service == service]
-    loaded = [_reload.youngest_worker(_engine.process(client, item.id)) for item in own]
+    loaded = [_reload.youngest_worker(item.pid) for item in containers]
     newest = _reload.newest_change(Path(directory) for directory in directories)
     return any(moment is not None and moment < newest for moment in loaded)
 

@@ -14,12 +14,6 @@ from testinfra.host import Host
 
 
 @pytest.fixture
-def root(host: Host) -> t.Iterator[Host]:
-    with host.sudo():
-        yield host
-
-
-@pytest.fixture
 def info(root: Host) -> dict[str, t.Any]:
     return t.cast("dict[str, t.Any]", json.loads(root.check_output("docker info --format '{{json .}}'")))
 

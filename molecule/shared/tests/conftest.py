@@ -48,13 +48,6 @@ class Site:
         return Answer(int(head.split()[1]), head, body)
 
 
-@pytest.fixture
-def root(host: Host) -> t.Iterator[Host]:
-    """The host, with sudo for as long as one test runs: without this fixture a test is the unprivileged user."""
-    with host.sudo():
-        yield host
-
-
 @pytest.fixture(scope="module")
 def variables(host: Host) -> dict[str, t.Any]:
     """What the inventory says of the host."""

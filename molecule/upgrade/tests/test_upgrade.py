@@ -8,16 +8,9 @@ from __future__ import annotations
 import json
 import typing as t
 
-import pytest
 from testinfra.host import Host
 
 Service = dict[str, t.Any]
-
-
-@pytest.fixture
-def root(host: Host) -> t.Iterator[Host]:
-    with host.sudo():
-        yield host
 
 
 def by_name(inspected: str) -> dict[str, Service]:
