@@ -23,6 +23,7 @@ from ansible_collections.shipshape.stack.plugins.module_utils import (
     _engine,
     _gate,
     _health,
+    _memory,
     _plan,
     _probes,
     _release,
@@ -65,6 +66,8 @@ class Target:
     expectations: tuple[_health.Expectation, ...]
     present: tuple[_engine.Container, ...]
     changes: tuple[_plan.Change, ...]
+    memory: _memory.Memory
+    origins: t.Mapping[str, _memory.Origin]
 
     def change(self, service: str) -> _plan.Change:
         """Return what happens to a service."""
@@ -129,10 +132,18 @@ def prepare(client: t.Any, project: _compose.Project, options: Options) -> Targe
         for wanted in expectations
     )
     looked_at = [item for item in present if item.service in chosen or item.service not in services]
-    changes = _plan.plan(desired, looked_at, remove_orphans=options.remove_orphans)
+    memory = _memory.read(model["name"])
+    origins = {name: memory.origin(name, model) for name in chosen}
+    outdated = {
+        item.id: f"{', '.join(files)} changed"
+        for item in looked_at
+        if item.service in origins and item.id in memory.origins
+        if (files := _memory.changed_files(memory.origins[item.id], origins[item.service]))
+    }
+    changes = _plan.plan(desired, looked_at, remove_orphans=options.remove_orphans, outdated=outdated)
     if options.edge and options.edge.service in chosen:
         changes = _plan.reload(changes, options.edge.service, _reasons_to_reload(options, present, changes))
-    return Target(model["name"], services, desired, expectations, tuple(present), tuple(changes))
+    return Target(model["name"], services, desired, expectations, tuple(present), tuple(changes), memory, origins)
 
 
 def _reasons_to_reload(
@@ -143,7 +154,7 @@ def _reasons_to_reload(
     moving = {change.service for change in changes if change.action in ("create", "roll", "recreate", "remove")}
     reasons = [f"the containers of {name} change" for name in edge.upstreams if name in moving]
     gone = {item for change in changes for item in change.replaces}
-    names = _names([item for item in present if item.id not in gone])
+    names = _names(item for item in present if item.id not in gone)
     live, wanted = edge.live(), edge.files(names)
     for name in edge.upstreams:
         path = f"{_edge.SERVERS}/{name}.conf"
@@ -159,9 +170,11 @@ def _reasons_to_reload(
 
 
 def _names(containers: t.Iterable[_engine.Container]) -> dict[str, list[str]]:
+    """Return the names of the containers that may get requests, by service."""
     names: dict[str, list[str]] = {}
     for item in containers:
-        names.setdefault(item.service, []).append(item.name)
+        if item.status == "running" and item.health in ("none", "healthy"):
+            names.setdefault(item.service, []).append(item.name)
     return names
 
 
@@ -238,8 +251,16 @@ class Rollout:
         }
         if count:
             _compose.create(self._project, count, "--no-recreate", timeout=max(self._options.wait_timeout, 600))
-        for container in self._own():
+        own = self._own()
+        for container in own:
             self._gate.see(container)
+        self._remember(own)
+
+    def _remember(self, containers: t.Sequence[_engine.Container]) -> None:
+        """Write down what the new containers were made from, and those of an earlier tool."""
+        memory = self._target.memory
+        new = {item.id: self._target.origins[item.service] for item in containers if item.id not in memory.origins}
+        memory.remember(new, {*(item.id for item in self._target.present), *(item.id for item in containers)})
 
     def _start_and_wait(self) -> list[_health.Verdict]:
         deadline = time.time() + self._options.wait_timeout
@@ -450,6 +471,8 @@ class Rollout:
             _engine.remove(self._client, container.id)
 
         list(self._pool.map(retire, gone))
+        # Again: Compose may have made some later, and those above are gone.
+        self._remember(self._own())
 
     # Return
 

@@ -89,7 +89,7 @@ attributes:
     description: Can run in check mode and reports the plan that a real run carries out.
     support: full
   diff_mode:
-    description: Shows for each service what runs and what is declared.
+    description: Shows images and keys of the configuration before and after, secrets masked.
     support: full
 """
 
@@ -165,6 +165,7 @@ from ansible_collections.shipshape.stack.plugins.module_utils import (
     _edge,
     _engine,
     _health,
+    _memory,
     _module,
     _plan,
     _probes,
@@ -193,10 +194,22 @@ def actions(target: _rollout.Target) -> list[dict[str, t.Any]]:
 
 
 def difference(target: _rollout.Target) -> dict[str, str]:
-    """Return the diff of what runs and what is declared, a line a service."""
-    before = {f"{item.service}: image {item.image} config {item.config_hash}" for item in target.present}
-    after = {f"{wanted.service}: image {wanted.image_id} config {wanted.config_hash}" for wanted in target.desired}
-    return {"before": "\n".join(sorted(before)) + "\n", "after": "\n".join(sorted(after)) + "\n"}
+    """Return what differs between the containers that go and those that come: images and keys of the configuration."""
+    before, after = [], []
+    for change in target.changes:
+        old = [item for item in target.present if item.id in change.replaces]
+        wanted = next((item for item in target.desired if item.service == change.service), None)
+        if change.create and wanted and change.service in target.origins:
+            after.append(f"{change.service}.image: {wanted.image_id or 'to be pulled'}")
+        for item in old:
+            before.append(f"{change.service}.image: {item.image}")
+            origin = target.memory.origins.get(item.id)
+            if origin and change.create:
+                gone, new = _memory.changed_keys(origin, target.origins[change.service])
+                before += [f"{change.service}.{line}" for line in gone]
+                after += [f"{change.service}.{line}" for line in new]
+    lines = [sorted(set(side)) for side in (before, after)]
+    return {"before": "".join(f"{line}\n" for line in lines[0]), "after": "".join(f"{line}\n" for line in lines[1])}
 
 
 def options_from(params: dict[str, t.Any]) -> _rollout.Options:
