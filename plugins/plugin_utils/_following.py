@@ -9,11 +9,13 @@ host: one command waits there for lines and returns with them.
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import copy
 import io
 import secrets
 import shlex
+import signal
 import sys
 import threading
 import typing as t
@@ -36,6 +38,7 @@ PAUSE = 10
 LAST = 15
 # How a shell reports SIGKILL and SIGTERM, and how Python does.
 KILLED = {137: "SIGKILL", -9: "SIGKILL", 143: "SIGTERM", -15: "SIGTERM"}
+DEADLY = (signal.SIGINT, signal.SIGTERM)
 HEADER = "shipshape-progress"
 # The directory "$file.over" says that the module has ended: mkdir follows no symbolic link. -O asks whether the file
 # is the user's own, since /tmp is everyone's.
@@ -109,6 +112,8 @@ class Follower:
         self._thread.join(LAST)
 
     def _run(self) -> None:
+        # Only the main thread acts on a signal: one that came here would wait until the module ends.
+        signal.pthread_sigmask(signal.SIG_BLOCK, DEADLY)
         at, over = 0, False
         self._ended.wait(GRACE)
         while not over:
@@ -165,22 +170,25 @@ class FollowedModule(ActionBase):  # type: ignore[misc]
         file = f"/tmp/shipshape-{secrets.token_hex(16)}"
         prefix = label(task_vars)
         last = [""]
+        speaking = threading.Lock()
 
         def show(line: str) -> None:
             last[0] = line
-            Display().display(f"{prefix}{line}", stderr=True)
+            with speaking:
+                Display().display(f"{prefix}{line}", stderr=True)
 
         follower = Follower(file, _executor(self._on_a_second_connection()), show)
         arguments = {**self._task.args, "progress_file": file}
-        follower.start()
         lost: AnsibleConnectionFailure | None = None
         result: dict[str, t.Any] = {}
-        try:
-            result = self._execute_module(module_args=arguments, task_vars=task_vars)
-        except AnsibleConnectionFailure as error:
-            lost = error
-        finally:
-            follower.end(_executor(self))
+        with dying_in_silence(speaking):
+            follower.start()
+            try:
+                result = self._execute_module(module_args=arguments, task_vars=task_vars)
+            except AnsibleConnectionFailure as error:
+                lost = error
+            finally:
+                follower.end(_executor(self))
         if lost is not None:
             # ssh reports a remote process that was killed as it reports a connection that broke: does the host answer?
             if not _output_or_nothing(_executor(self), "echo here").strip().endswith("here"):
@@ -203,6 +211,34 @@ class FollowedModule(ActionBase):  # type: ignore[misc]
 
 def _executor(action: ActionBase) -> t.Callable[[str], str]:
     return lambda text: t.cast("str", action._low_level_execute_command(text)["stdout"])
+
+
+@contextlib.contextmanager
+def dying_in_silence(speaking: threading.Lock) -> t.Iterator[None]:
+    """Let a signal that ends this worker wait for the line that a thread is saying.
+
+    A line goes to the main process through a queue of all workers. One that dies with the queue's lock held would stop
+    `ansible-playbook` for good.
+    """
+
+    def wait_and_die(number: int, frame: t.Any) -> None:
+        speaking.acquire(timeout=1)
+        before = previous[number]
+        if callable(before):
+            before(number, frame)
+        else:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        speaking.release()
+
+    previous: dict[int, t.Any] = {}
+    for number in DEADLY:
+        previous[number] = signal.signal(number, wait_and_die)
+    try:
+        yield
+    finally:
+        for number, before in previous.items():
+            signal.signal(number, before)
 
 
 def label(task_vars: t.Mapping[str, t.Any]) -> str:

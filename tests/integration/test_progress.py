@@ -118,6 +118,21 @@ def test_killed_module_is_a_clear_failure_at_once(blocked: Project) -> None:
     assert progress_files() <= others
 
 
+def test_interrupt_ends_the_play_at_once(blocked: Project) -> None:
+    others = progress_files()
+    with playing(build(blocked)) as play:
+        until(play.stderr, STEP)
+        interrupted = time.monotonic()
+        play.send_signal(signal.SIGINT)
+        _output, error = play.communicate()
+        took = time.monotonic() - interrupted
+    assert "User interrupted execution" in error
+    assert took < 4
+    # Nobody was left to do it.
+    for file in progress_files() - others:
+        file.unlink()
+
+
 def test_result_is_the_same_with_and_without(tmp_path: Path) -> None:
     with project(tmp_path) as it:
         (tmp_path / "Dockerfile").write_text(f"FROM {newest_image('shipshape/nginx')}\nLABEL run={it.name}\n")
