@@ -32,7 +32,9 @@ from ansible_collections.shipshape.stack.plugins.module_utils import (
 from ansible_collections.shipshape.stack.plugins.module_utils._errors import StackError
 from ansible_collections.shipshape.stack.plugins.module_utils._progress import Progress
 
-_STARTED, _REFUSED, _BROKEN, _DRAINED = (f"shipshape.{name}" for name in ("started", "refused", "broken", "drained"))
+_MADE, _STARTED, _BROKEN, _DRAINED = (f"shipshape.{name}" for name in ("made", "started", "broken", "drained"))
+MAKE_SECONDS = 1800.0
+"""Compose may have to pull images before it makes containers."""
 REPORT_SECONDS = 5.0
 LOG_LINES = 1000
 
@@ -61,7 +63,7 @@ class Target:
     """A project as it should be, what there is of it, and the plan that leads from there."""
 
     name: str
-    services: t.Mapping[str, t.Any]
+    model: t.Mapping[str, t.Any]
     desired: tuple[_plan.Desired, ...]
     expectations: tuple[_health.Expectation, ...]
     present: tuple[_engine.Container, ...]
@@ -69,6 +71,11 @@ class Target:
     edge: _edge.Edge | None
     memory: _memory.Memory
     origins: t.Mapping[str, _memory.Origin]
+
+    @property
+    def services(self) -> t.Mapping[str, t.Any]:
+        """Return the definitions of the services."""
+        return t.cast("t.Mapping[str, t.Any]", self.model["services"])
 
     def change(self, service: str) -> _plan.Change:
         """Return what happens to a service."""
@@ -152,7 +159,7 @@ def prepare(client: t.Any, project: _compose.Project, options: Options) -> Targe
         changes = _plan.reload(changes, options.edge.service, _reasons_to_reload(options, present, changes))
     return Target(
         name=model["name"],
-        services=services,
+        model=model,
         desired=desired,
         expectations=expectations,
         present=tuple(present),
@@ -233,6 +240,7 @@ class Rollout:
             change.service for change in target.changes if change.service in target.services and _starts(change)
         }
         self._busy: set[str] = set()
+        self._made = False
         self._stopped: list[_engine.Container] = []
         self._files_before: dict[str, str] | None = None
         self._draining: dict[int, int] = {}
@@ -240,8 +248,7 @@ class Rollout:
     def run(self) -> list[_health.Verdict]:
         """Carry the plan out and return the verdicts. Whatever is raised, what ran before was brought back first."""
         try:
-            self._make()
-            verdicts = self._start_and_wait()
+            verdicts = self._make_and_start()
             self._switch()
             self._prove()
         except BaseException as error:
@@ -260,18 +267,18 @@ class Rollout:
     # Make and start
 
     def _make(self) -> None:
-        """Make the new containers beside the old, where they can exist beside them."""
+        """Make the new containers beside the old, where they can exist beside them (in a thread)."""
         count = {
             change.service: sum(item.service == change.service for item in self._target.present) + change.create
             for change in self._target.changes
             if change.create and not self._by_compose(change.service)
         }
-        if count:
-            _compose.create(self._project, count, "--no-recreate", timeout=max(self._options.wait_timeout, 600))
-        own = self._own()
-        for container in own:
-            self._gate.see(container)
-        self._remember(own)
+        try:
+            if count:
+                _compose.create(self._project, count, "--no-recreate", timeout=MAKE_SECONDS)
+            self._stream.put({"Action": _MADE})
+        except Exception as error:
+            self._stream.put({"Action": _BROKEN, "error": error})
 
     def _remember(self, containers: t.Sequence[_engine.Container]) -> None:
         """Write down what the new containers were made from, and those of an earlier tool."""
@@ -279,9 +286,12 @@ class Rollout:
         new = {item.id: self._target.origins[item.service] for item in containers if item.id not in memory.origins}
         memory.remember(new, {*(item.id for item in self._target.present), *(item.id for item in containers)})
 
-    def _start_and_wait(self) -> list[_health.Verdict]:
-        deadline = time.time() + self._options.wait_timeout
-        begun = time.time()
+    def _make_and_start(self) -> list[_health.Verdict]:
+        """Make the new containers, start each when its dependencies are ready, and wait until all services are."""
+        for container in self._own():
+            self._gate.see(container)
+        self._pool.submit(self._make)
+        begun, deadline = time.time(), float("inf")
         told: dict[str, str] = {}
         report = begun + REPORT_SECONDS
         while True:
@@ -299,12 +309,18 @@ class Rollout:
             if now >= deadline:
                 verdicts = [_overdue(verdict) for verdict in verdicts]
             self._refuse(verdicts)
-            if not self._waiting and not self._busy and all(verdict.status == "ready" for verdict in verdicts):
+            if (
+                self._made
+                and not self._waiting
+                and not self._busy
+                and all(verdict.status == "ready" for verdict in verdicts)
+            ):
                 return verdicts
             if now >= report:
                 self._report(verdicts, now)
                 report = now + REPORT_SECONDS
-            self._next_event(min(self._gate.wait_until(now), deadline, report))
+            if self._next_event(min(self._gate.wait_until(now), deadline, report)) == _MADE:
+                deadline = time.time() + self._options.wait_timeout
 
     def _refuse(self, verdicts: t.Iterable[_health.Verdict]) -> None:
         bad = [verdict for verdict in verdicts if verdict.status in ("failed", "timeout")]
@@ -319,9 +335,11 @@ class Rollout:
         action = str(event["Action"])
         if action == _BROKEN:
             raise event["error"]
-        if action == _STARTED:
+        if action == _MADE:
+            self._made = True
+            self._remember(self._own())
+        elif action == _STARTED:
             self._busy.discard(event["service"])
-            self._gate.reconcile(self._own())
             for container, words in event["refused"].items():
                 self._gate.could_not_start(container, words)
         elif not action.startswith("shipshape."):
@@ -337,6 +355,8 @@ class Rollout:
                 self._pool.submit(self._start, service)
 
     def _may_start(self, service: str, now: float) -> bool:
+        if not self._made and not self._is_there_early(service):
+            return False
         needs = {
             name: dependency.get("condition", "service_started")
             for name, dependency in (self._target.services[service].get("depends_on") or {}).items()
@@ -350,6 +370,16 @@ class Rollout:
             name not in self._waiting and name not in self._busy and self._gate.reached(name, condition, now)
             for name, condition in needs.items()
         )
+
+    def _is_there_early(self, service: str) -> bool:
+        """Whether a service can start while Compose still makes others: nothing is in its way, and none can fail."""
+        if self._target.change(service).action != "create" or _strategy.is_filled_after_making(
+            self._target.services[service], self._target.model
+        ):
+            return False
+        complete = all(wanted.image_id for wanted in self._target.desired)
+        replicas = next(item.replicas for item in self._target.desired if item.service == service)
+        return complete and sum(track.service == service for track in self._gate.tracks.values()) >= replicas
 
     def _start(self, service: str) -> None:
         """Stop the old containers where they are in the way, and start the new ones (in a thread)."""
@@ -367,8 +397,8 @@ class Rollout:
             if change.create and _strategy.needs_compose_to_start(self._target.services[service]):
                 _compose.start_services(self._project, [service], timeout=self._options.wait_timeout)
             else:
-                for container in self._own():
-                    if container.service == service and container.status in ("created", "exited", "paused", "dead"):
+                for container in self._own(service):
+                    if container.status in ("created", "exited", "paused"):
                         words = "" if self._is_done(container) else _engine.start(self._client, container)
                         if words:
                             refused[container.id] = words
@@ -578,12 +608,12 @@ class Rollout:
 
     # What there is
 
-    def _own(self) -> list[_engine.Container]:
-        """Return the containers that are meant to stay."""
+    def _own(self, service: str = "") -> list[_engine.Container]:
+        """Return the containers that are meant to stay, of all services or of one."""
         known = {wanted.service for wanted in self._target.desired}
         return [
             item
-            for item in _engine.containers(self._client, self._target.name)
+            for item in _engine.containers(self._client, self._target.name, service)
             if item.id not in self._target.replaced and item.service in known
         ]
 
