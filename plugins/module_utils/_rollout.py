@@ -32,7 +32,7 @@ from ansible_collections.shipshape.stack.plugins.module_utils import (
 from ansible_collections.shipshape.stack.plugins.module_utils._errors import StackError
 from ansible_collections.shipshape.stack.plugins.module_utils._progress import Progress
 
-_MADE, _STARTED, _BROKEN, _DRAINED = (f"shipshape.{name}" for name in ("made", "started", "broken", "drained"))
+_STARTED, _BROKEN, _DRAINED = (f"shipshape.{name}" for name in ("started", "broken", "drained"))
 MAKE_SECONDS = 1800.0
 """Compose may have to pull images before it makes containers."""
 REPORT_SECONDS = 5.0
@@ -240,7 +240,6 @@ class Rollout:
             change.service for change in target.changes if change.service in target.services and _starts(change)
         }
         self._busy: set[str] = set()
-        self._made = False
         self._stopped: list[_engine.Container] = []
         self._files_before: dict[str, str] | None = None
         self._draining: dict[int, int] = {}
@@ -248,7 +247,8 @@ class Rollout:
     def run(self) -> list[_health.Verdict]:
         """Carry the plan out and return the verdicts. Whatever is raised, what ran before was brought back first."""
         try:
-            verdicts = self._make_and_start()
+            self._make()
+            verdicts = self._start_and_wait()
             self._switch()
             self._prove()
         except BaseException as error:
@@ -267,18 +267,18 @@ class Rollout:
     # Make and start
 
     def _make(self) -> None:
-        """Make the new containers beside the old, where they can exist beside them (in a thread)."""
+        """Make the new containers beside the old, where they can exist beside them."""
         count = {
             change.service: sum(item.service == change.service for item in self._target.present) + change.create
             for change in self._target.changes
             if change.create and not self._by_compose(change.service)
         }
-        try:
-            if count:
-                _compose.create(self._project, count, "--no-recreate", timeout=MAKE_SECONDS)
-            self._stream.put({"Action": _MADE})
-        except Exception as error:
-            self._stream.put({"Action": _BROKEN, "error": error})
+        if count:
+            _compose.create(self._project, count, "--no-recreate", timeout=MAKE_SECONDS)
+        own = self._own()
+        for container in own:
+            self._gate.see(container)
+        self._remember(own)
 
     def _remember(self, containers: t.Sequence[_engine.Container]) -> None:
         """Write down what the new containers were made from, and those of an earlier tool."""
@@ -286,12 +286,10 @@ class Rollout:
         new = {item.id: self._target.origins[item.service] for item in containers if item.id not in memory.origins}
         memory.remember(new, {*(item.id for item in self._target.present), *(item.id for item in containers)})
 
-    def _make_and_start(self) -> list[_health.Verdict]:
-        """Make the new containers, start each when its dependencies are ready, and wait until all services are."""
-        for container in self._own():
-            self._gate.see(container)
-        self._pool.submit(self._make)
-        begun, deadline = time.time(), float("inf")
+    def _start_and_wait(self) -> list[_health.Verdict]:
+        """Start each service when its dependencies are ready, and wait until all are."""
+        begun = time.time()
+        deadline = begun + self._options.wait_timeout
         told: dict[str, str] = {}
         report = begun + REPORT_SECONDS
         while True:
@@ -309,18 +307,12 @@ class Rollout:
             if now >= deadline:
                 verdicts = [_overdue(verdict) for verdict in verdicts]
             self._refuse(verdicts)
-            if (
-                self._made
-                and not self._waiting
-                and not self._busy
-                and all(verdict.status == "ready" for verdict in verdicts)
-            ):
+            if not self._waiting and not self._busy and all(verdict.status == "ready" for verdict in verdicts):
                 return verdicts
             if now >= report:
                 self._report(verdicts, now)
                 report = now + REPORT_SECONDS
-            if self._next_event(min(self._gate.wait_until(now), deadline, report)) == _MADE:
-                deadline = time.time() + self._options.wait_timeout
+            self._next_event(min(self._gate.wait_until(now), deadline, report))
 
     def _refuse(self, verdicts: t.Iterable[_health.Verdict]) -> None:
         bad = [verdict for verdict in verdicts if verdict.status in ("failed", "timeout")]
@@ -335,10 +327,7 @@ class Rollout:
         action = str(event["Action"])
         if action == _BROKEN:
             raise event["error"]
-        if action == _MADE:
-            self._made = True
-            self._remember(self._own())
-        elif action == _STARTED:
+        if action == _STARTED:
             self._busy.discard(event["service"])
             for container, words in event["refused"].items():
                 self._gate.could_not_start(container, words)
@@ -355,8 +344,6 @@ class Rollout:
                 self._pool.submit(self._start, service)
 
     def _may_start(self, service: str, now: float) -> bool:
-        if not self._made and not self._is_there_early(service):
-            return False
         needs = {
             name: dependency.get("condition", "service_started")
             for name, dependency in (self._target.services[service].get("depends_on") or {}).items()
@@ -370,16 +357,6 @@ class Rollout:
             name not in self._waiting and name not in self._busy and self._gate.reached(name, condition, now)
             for name, condition in needs.items()
         )
-
-    def _is_there_early(self, service: str) -> bool:
-        """Whether a service can start while Compose still makes others: nothing is in its way, and none can fail."""
-        if self._target.change(service).action != "create" or _strategy.is_filled_after_making(
-            self._target.services[service], self._target.model
-        ):
-            return False
-        complete = all(wanted.image_id for wanted in self._target.desired)
-        replicas = next(item.replicas for item in self._target.desired if item.service == service)
-        return complete and sum(track.service == service for track in self._gate.tracks.values()) >= replicas
 
     def _start(self, service: str) -> None:
         """Stop the old containers where they are in the way, and start the new ones (in a thread)."""

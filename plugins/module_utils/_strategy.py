@@ -139,12 +139,3 @@ def follows(service: t.Mapping[str, t.Any]) -> tuple[str, ...]:
 def needs_compose_to_start(service: t.Mapping[str, t.Any]) -> bool:
     """Whether Compose does more than to start its containers: it runs hooks."""
     return bool(service.get("post_start") or service.get("pre_stop"))
-
-
-def is_filled_after_making(service: t.Mapping[str, t.Any], model: t.Mapping[str, t.Any]) -> bool:
-    """Whether Compose copies something into a container after it made it: configs and secrets that are no files."""
-    return any(
-        "file" not in (model.get(kind) or {}).get(item["source"], {})
-        for kind in ("configs", "secrets")
-        for item in service.get(kind) or []
-    )
