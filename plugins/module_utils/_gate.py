@@ -61,11 +61,13 @@ class Gate:
                 self.tracks[key] = track
                 continue
             still_mending = key in self.mending and container.health == "unhealthy"
+            # Between two starts it is called unhealthy as well; its exits say more.
+            keeps_health = still_mending or container.status not in ("running", "paused")
             since = epoch(container.started_at) if track.status != container.status else track.since
             self.tracks[key] = replace(
                 track,
                 status=track.status if container.status == "restarting" else container.status,
-                health=track.health if still_mending else container.health,
+                health=track.health if keeps_health else container.health,
                 exit_code=container.exit_code,
                 error=container.error,
                 since=since,
