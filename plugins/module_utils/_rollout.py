@@ -297,7 +297,10 @@ class Rollout:
                     self._say(f"{verdict.service}: ready after {now - begun:.1f} s ({verdict.reason})")
                 told[verdict.service] = verdict.status
             if now >= deadline:
-                verdicts = [_overdue(verdict) for verdict in verdicts]
+                # Those that have not begun wait for one that is late, if there is one: it is to be named, not they.
+                late = {item.service for item in verdicts if item.status == "waiting"}
+                late = late - self._waiting or late
+                verdicts = [_overdue(verdict) if verdict.service in late else verdict for verdict in verdicts]
             self._refuse(verdicts)
             if not self._waiting and not self._busy and all(verdict.status == "ready" for verdict in verdicts):
                 return verdicts
