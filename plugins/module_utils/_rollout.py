@@ -103,6 +103,7 @@ def prepare(client: t.Any, project: _compose.Project, options: Options) -> Targe
     images = {name: service.get("image") or f"{model['name']}-{name}" for name, service in services.items()}
     finishing = _must_finish(services)
     chosen = _with_dependencies(services, options.services or tuple(services))
+    switched = frozenset(options.edge.upstreams) if options.edge else frozenset()
     expectations = tuple(
         _health.expectation(
             name,
@@ -113,6 +114,10 @@ def prepare(client: t.Any, project: _compose.Project, options: Options) -> Targe
             image_check=_engine.image_healthcheck(client, images[name]),
         )
         for name in chosen
+    )
+    # What the edge sends requests to is no one-shot, whatever its restart policy says.
+    expectations = tuple(
+        replace(item, may_finish=item.must_finish) if item.service in switched else item for item in expectations
     )
     desired = tuple(
         _plan.Desired(
@@ -125,7 +130,7 @@ def prepare(client: t.Any, project: _compose.Project, options: Options) -> Targe
                 wanted.service,
                 services,
                 wish=options.strategies.get(wanted.service, "auto"),
-                switched=options.edge is not None and wanted.service in options.edge.upstreams,
+                switched=wanted.service in switched,
                 finishes=wanted.may_finish,
                 has_healthcheck=wanted.has_healthcheck,
                 anonymous_volumes=any(item.anonymous_volumes for item in present if item.service == wanted.service),
