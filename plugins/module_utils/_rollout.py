@@ -110,6 +110,7 @@ def prepare(client: t.Any, project: _compose.Project, options: Options) -> Targe
     images = {name: service.get("image") or f"{model['name']}-{name}" for name, service in services.items()}
     finishing = _must_finish(services)
     chosen = _with_dependencies(services, options.services or tuple(services))
+    switched = frozenset(options.edge.upstreams) if options.edge else frozenset()
     expectations = tuple(
         _health.expectation(
             name,
@@ -120,6 +121,10 @@ def prepare(client: t.Any, project: _compose.Project, options: Options) -> Targe
             image_check=_engine.image_healthcheck(client, images[name]),
         )
         for name in chosen
+    )
+    # What the edge sends requests to is no one-shot, whatever its restart policy says.
+    expectations = tuple(
+        replace(item, may_finish=item.must_finish) if item.service in switched else item for item in expectations
     )
     desired = tuple(
         _plan.Desired(
@@ -132,7 +137,7 @@ def prepare(client: t.Any, project: _compose.Project, options: Options) -> Targe
                 wanted.service,
                 services,
                 wish=options.strategies.get(wanted.service, "auto"),
-                switched=options.edge is not None and wanted.service in options.edge.upstreams,
+                switched=wanted.service in switched,
                 finishes=wanted.may_finish,
                 has_healthcheck=wanted.has_healthcheck,
                 anonymous_volumes=any(item.anonymous_volumes for item in present if item.service == wanted.service),
@@ -305,7 +310,10 @@ class Rollout:
                     self._say(f"{verdict.service}: ready after {now - begun:.1f} s ({verdict.reason})")
                 told[verdict.service] = verdict.status
             if now >= deadline:
-                verdicts = [_overdue(verdict) for verdict in verdicts]
+                # Those that have not begun wait for one that is late, if there is one: it is to be named, not they.
+                late = {item.service for item in verdicts if item.status == "waiting"}
+                late = late - self._waiting or late
+                verdicts = [_overdue(verdict) if verdict.service in late else verdict for verdict in verdicts]
             self._refuse(verdicts)
             if not self._waiting and not self._busy and all(verdict.status == "ready" for verdict in verdicts):
                 return verdicts
