@@ -15,6 +15,7 @@ import typing as t
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ansible_collections.shipshape.stack.plugins.module_utils import _diagnosis
 from ansible_collections.shipshape.stack.plugins.module_utils._errors import StackError
 
 
@@ -86,14 +87,6 @@ def run(argv: t.Sequence[str], *, cwd: str | None = None, timeout: float | None 
     return Completed(tuple(argv), done.returncode, done.stdout, done.stderr)
 
 
-def start(argv: t.Sequence[str], *, cwd: str, output: t.IO[str]) -> subprocess.Popen[str]:
-    """Start ``argv`` and return at once; both of its streams go to the file ``output``."""
-    # run_command waits for the end.
-    return subprocess.Popen(  # pylint: disable=ansible-bad-function
-        list(argv), cwd=cwd, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, text=True
-    )
-
-
 def config(project: Project) -> dict[str, t.Any]:
     """Return the project as Compose understands it (``config --format json``)."""
     return config_and_warnings(project)[0]
@@ -136,9 +129,31 @@ def version(plugin: str) -> str:
     return match.group() if match else ""
 
 
-def up_argv(project: Project, services: t.Sequence[str], *options: str) -> list[str]:
-    """Build ``up``: detached, never building, services in Compose's own dependency order."""
-    return project.argv("up", "--detach", "--no-build", "--quiet-pull", *options, *services)
+def create(project: Project, counts: t.Mapping[str, int], *options: str, timeout: float) -> None:
+    """Make the containers of these services without starting them, never building; ``counts`` includes present ones.
+
+    With ``--no-recreate`` those that exist stay as they are. Raises StackError with what Compose said.
+    """
+    scale = [word for name, count in counts.items() for word in ("--scale", f"{name}={count}")]
+    argv = project.argv("create", "--no-build", "--quiet-pull", *options, *scale, *counts)
+    _brought(run(argv, cwd=project.directory, timeout=timeout), project)
+
+
+def start_services(project: Project, services: t.Iterable[str], *, timeout: float) -> None:
+    """Let Compose start the containers of these services. Raises StackError with what it said."""
+    _brought(run(project.argv("start", *services), cwd=project.directory, timeout=timeout), project)
+
+
+def _brought(done: Completed, project: Project) -> None:
+    if done.returncode == 0:
+        return
+    lines = done.tail().splitlines()
+    known = _diagnosis.explain(lines[::-1])
+    raise StackError(
+        f"Compose could not bring the project up. {known.cause if known else ''}".strip(),
+        evidence="\n".join(lines),
+        fix=known.fix if known else f"Try it by hand: `docker compose up` in {project.directory}.",
+    )
 
 
 def run_argv(project: Project, service: str, name: str, command: t.Sequence[str]) -> list[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import re
 import sys
 import threading
 import typing as t
@@ -40,7 +41,9 @@ class Container:
 
     ``health`` is ``none`` where there is no healthcheck; ``cpus`` (cores) and ``memory`` (bytes) are the limits in
     force, 0 for unlimited; ``image`` is an id and ``image_name`` what the Compose file calls it; ``pid``
-    is its first process as the host numbers it, 0 where it does not run.
+    is its first process as the host numbers it, 0 where it does not run. ``ports`` are those it publishes on the host,
+    as ``80/tcp``; ``stop_timeout`` is its grace period in seconds; ``failing_probes`` counts failures in a row;
+    ``argv`` is what runs in it.
     """
 
     id: str
@@ -60,6 +63,11 @@ class Container:
     memory: int
     probes: tuple[str, ...] = ()
     pid: int = 0
+    ports: frozenset[str] = frozenset()
+    anonymous_volumes: bool = False
+    stop_timeout: int = 10
+    failing_probes: int = 0
+    argv: tuple[str, ...] = ()
 
 
 def connect() -> t.Any:
@@ -126,7 +134,41 @@ def inspect(client: t.Any, container_id: str) -> Container | None:
         memory=data["HostConfig"]["Memory"],
         probes=probes,
         pid=state["Pid"],
+        ports=frozenset(_published(data["HostConfig"].get("PortBindings") or {})),
+        anonymous_volumes=any(
+            mount["Type"] == "volume" and re.fullmatch("[0-9a-f]{64}", mount["Name"]) for mount in data["Mounts"]
+        ),
+        stop_timeout=data["Config"].get("StopTimeout") or 10,
+        failing_probes=health.get("FailingStreak", 0),
+        argv=(data["Path"], *(data["Args"] or ())),
     )
+
+
+def _published(bindings: t.Mapping[str, t.Any]) -> t.Iterator[str]:
+    for inside, places in bindings.items():
+        for place in places or ():
+            if place.get("HostPort"):
+                yield f"{place['HostPort']}/{inside.partition('/')[2]}"
+
+
+def start(client: t.Any, container: Container) -> str:
+    """Start a container, or let a paused one go on; return the Engine's word if it could not be started."""
+    try:
+        if container.status == "paused":
+            client.api.unpause(container.id)
+        else:
+            client.api.start(container.id)
+    except docker.errors.APIError as error:
+        return str(error.explanation or error)
+    return ""
+
+
+def stop(client: t.Any, container: Container) -> None:
+    """Stop a container with its own signal and grace period; one that is gone or does not run is fine."""
+    with contextlib.suppress(docker.errors.NotFound):
+        if container.status == "paused":
+            client.api.unpause(container.id)
+        client.api.stop(container.id, timeout=container.stop_timeout)
 
 
 def image_id(client: t.Any, reference: str) -> str | None:
@@ -262,6 +304,10 @@ def execute(client: t.Any, container_id: str, argv: t.Sequence[str]) -> tuple[in
 
 
 def remove(client: t.Any, name: str) -> None:
-    """Remove a container by name, running or not; one that is gone already is fine."""
-    with contextlib.suppress(docker.errors.NotFound):
+    """Remove a container by name or id, running or not; one that is gone already is fine."""
+    try:
         client.api.remove_container(name, force=True, v=True)
+    except docker.errors.APIError as error:
+        # 409: somebody else is removing it.
+        if error.status_code not in (404, 409):
+            raise

@@ -20,15 +20,19 @@ class StackError(Exception):
         self.cause = cause
         self.evidence = evidence.rstrip()
         self.fix = fix
+        self.serving: dict[str, str] = {}
+        """After a rollout that was taken back: what serves each service now."""
 
     def __str__(self) -> str:
         parts = [self.cause]
         if self.evidence:
             parts.append(self.evidence)
+        parts += [f"{service} is served by {words}." if service else words for service, words in self.serving.items()]
         if self.fix:
             parts.append(f"Fix: {self.fix}")
         return "\n".join(parts)
 
     def result(self) -> dict[str, t.Any]:
         """Return the keyword arguments for ``AnsibleModule.fail_json``."""
-        return {"msg": str(self), "cause": self.cause, "evidence": self.evidence, "fix": self.fix}
+        told = {"msg": str(self), "cause": self.cause, "evidence": self.evidence, "fix": self.fix}
+        return {**told, "serving": self.serving} if self.serving else told

@@ -39,8 +39,22 @@ def conclude(module: t.Any, work: t.Callable[[], dict[str, t.Any]]) -> t.NoRetur
         result = work()
     except StackError as error:
         module.fail_json(**error.result())
+    except Exception as error:
+        # Both are loaded only where a module talks to the Engine, which takes its time.
+        if not type(error).__module__.startswith(("docker.", "requests.")):
+            raise
+        module.fail_json(**engine_failure(error).result())
     module.exit_json(**result)
     raise AssertionError("exit_json returned")
+
+
+def engine_failure(error: Exception) -> StackError:
+    """Return what to say of an error of the Docker SDK that nobody expected."""
+    return StackError(
+        "The Docker Engine did not do what it was asked for.",
+        evidence=str(getattr(error, "explanation", None) or error),
+        fix="Read the Engine's log (`journalctl -u docker`); when it runs, repeat the deploy: it converges.",
+    )
 
 
 def not_there_yet(module: t.Any, *needed: str) -> str:

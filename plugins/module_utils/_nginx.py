@@ -134,7 +134,9 @@ def rejection(output: str, files: t.Mapping[str, str]) -> StackError:
                 "take it out of nginx_proxy_tls_groups, or use a newer nginx image."
             )
         elif 'invalid parameter "resolve"' in match["message"]:
-            fix = "Use an nginx image >= 1.27.3: it follows a service to its new address."
+            fix = "Use an nginx image >= 1.27.4: it follows a service to its new address."
+        elif "keepalive_min_timeout" in match["message"]:
+            fix = "Use an nginx image >= 1.27.4: its reload breaks no connection that is in use."
         break
     return StackError("nginx refuses the new edge configuration.", evidence=evidence, fix=fix)
 

@@ -6,9 +6,13 @@
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
-Action = t.Literal["unchanged", "create", "start", "recreate", "scale", "wait", "remove"]
+from ansible_collections.shipshape.stack.plugins.module_utils._strategy import Strategy
+
+Action = t.Literal["unchanged", "create", "start", "roll", "recreate", "reload", "remove"]
+
+ACTIVE = ("running", "paused", "restarting")
 
 
 class Actual(t.Protocol):
@@ -42,85 +46,185 @@ class Actual(t.Protocol):
     def image(self) -> str:
         """Id of the image it was made from."""
 
+    @property
+    def ports(self) -> frozenset[str]:
+        """Published ports of the host, as ``80/tcp``."""
+
 
 @dataclass(frozen=True)
 class Desired:
-    """A service of the project. ``image_id`` is None where the image is not on the host yet."""
+    """A service of the project.
+
+    ``image_id`` is None where the image is not on the host yet. ``follows`` are the services whose change it has to
+    follow with new containers: it shares their namespaces, or says ``depends_on: {…: {restart: true}}``.
+    """
 
     service: str
     config_hash: str
     image_id: str | None
     replicas: int
     may_finish: bool
+    strategy: Strategy = field(default_factory=lambda: Strategy("recreate", "asked for"))
+    ports: frozenset[str] = frozenset()
+    follows: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Change:
-    """What happens to one service; ``replaces`` are the ids of containers that will go."""
+    """What happens to one service.
+
+    ``create`` is the number of new containers, ``starts`` are ids of present ones that have to run, ``replaces`` the
+    ids of those that go. ``why`` tells for ``roll`` and ``recreate`` the reason of the strategy. With ``waits`` the
+    service is not ready, although nothing has to be done to it.
+    """
 
     service: str
     action: Action
-    reasons: tuple[str, ...]
+    reasons: tuple[str, ...] = ()
+    create: int = 0
+    starts: tuple[str, ...] = ()
     replaces: tuple[str, ...] = ()
+    why: str = ""
+    waits: bool = False
 
 
-def plan(desired: t.Sequence[Desired], actual: t.Sequence[Actual], *, remove_orphans: bool) -> list[Change]:
-    """Return one change a service, in the order given; orphans last."""
-    changes = [_change(wanted, [item for item in actual if item.service == wanted.service]) for wanted in desired]
-    if remove_orphans:
-        known = {wanted.service for wanted in desired}
-        orphans: dict[str, list[str]] = {}
-        for item in actual:
-            if item.service not in known:
-                orphans.setdefault(item.service, []).append(item.id)
-        changes += [
-            Change(service, "remove", ("no longer part of the project",), tuple(ids))
-            for service, ids in sorted(orphans.items())
-        ]
-    return changes
+def plan(
+    desired: t.Sequence[Desired],
+    actual: t.Sequence[Actual],
+    *,
+    remove_orphans: bool,
+    outdated: t.Mapping[str, str] | None = None,
+) -> list[Change]:
+    """Return one change a service, in the order given; orphans last.
+
+    ``outdated`` maps ids of containers to why they are, where neither configuration nor image tells.
+    """
+    outdated = outdated or {}
+    changes: dict[str, Change] = {}
+    # A service after those it follows, so that one look at each is enough.
+    for wanted in _in_order(desired):
+        own = [item for item in actual if item.service == wanted.service]
+        led = [name for name in wanted.follows if name in changes and _renews(changes[name])]
+        changes[wanted.service] = _change(wanted, own, outdated, led)
+    result = [changes[wanted.service] for wanted in desired]
+    if not remove_orphans:
+        return result
+    known = {wanted.service for wanted in desired}
+    orphans = [item for item in actual if item.service not in known]
+    for service in sorted({item.service for item in orphans}):
+        ids = tuple(item.id for item in orphans if item.service == service)
+        result.append(Change(service, "remove", ("no longer part of the project",), replaces=ids))
+    return _free_ports(result, desired, orphans)
+
+
+def reload(changes: t.Sequence[Change], service: str, reasons: t.Sequence[str]) -> list[Change]:
+    """Return the plan with the edge reloaded for these reasons, unless its containers are made or started anyway."""
+    return [
+        replace(change, action="reload", reasons=tuple(reasons))
+        if change.service == service and change.action == "unchanged" and reasons
+        else change
+        for change in changes
+    ]
 
 
 def changes_something(changes: t.Iterable[Change]) -> bool:
     """Return whether applying the plan would touch a container."""
-    return any(change.action not in ("unchanged", "wait") for change in changes)
+    return any(change.action != "unchanged" for change in changes)
 
 
 def settled(changes: t.Iterable[Change]) -> bool:
     """Return whether there is nothing to do and nothing to wait for."""
-    return all(change.action == "unchanged" for change in changes)
+    return all(change.action == "unchanged" and not change.waits for change in changes)
 
 
-def _change(wanted: Desired, containers: list[Actual]) -> Change:
-    if wanted.replicas == 0:
-        if containers:
-            return Change(wanted.service, "scale", ("0 replicas wanted",), tuple(item.id for item in containers))
-        return Change(wanted.service, "unchanged", ())
-    if not containers:
-        return Change(wanted.service, "create", ("no container yet",))
-    stale = {item.id: why for item in containers if (why := _staleness(wanted, item))}
-    if stale:
-        return Change(wanted.service, "recreate", tuple(dict.fromkeys(stale.values())), tuple(stale))
-    if len(containers) != wanted.replicas:
-        wanted_count = wanted.replicas
-        surplus = tuple(item.id for item in containers[wanted_count:])
-        return Change(wanted.service, "scale", (f"{len(containers)} of {wanted.replicas} replicas",), surplus)
-    stopped = [item for item in containers if item.status != "running" and not _finished(wanted, item)]
-    if stopped:
-        states = tuple(f"container is {item.status} (exit code {item.exit_code})" for item in stopped)
-        return Change(wanted.service, "start", states)
-    waiting = [item for item in containers if item.health not in ("none", "healthy") and item.status == "running"]
+def _in_order(desired: t.Sequence[Desired]) -> list[Desired]:
+    by_name = {wanted.service: wanted for wanted in desired}
+    done: dict[str, Desired] = {}
+
+    def visit(wanted: Desired) -> None:
+        for name in wanted.follows:
+            if name in by_name and name not in done:
+                visit(by_name[name])
+        done[wanted.service] = wanted
+
+    # Compose refuses a cycle among these before anything gets here.
+    for wanted in desired:
+        if wanted.service not in done:
+            visit(wanted)
+    return list(done.values())
+
+
+def _renews(change: Change) -> bool:
+    return change.action in ("roll", "recreate") or (change.action == "create" and bool(change.create))
+
+
+def _change(wanted: Desired, containers: list[Actual], outdated: t.Mapping[str, str], led: t.Sequence[str]) -> Change:
+    stale = {item.id: why for item in containers if (why := _staleness(wanted, item, outdated, led))}
+    good = sorted((item for item in containers if item.id not in stale), key=lambda item: item.status not in ACTIVE)
+    kept, surplus = good[: wanted.replicas], tuple(item.id for item in good[wanted.replicas :])
+    missing = wanted.replicas - len(kept)
+    starts = tuple(item.id for item in kept if _has_to_start(wanted, item))
+    if stale and wanted.replicas:
+        action: Action = "roll" if wanted.strategy.kind == "rolling" else "recreate"
+        why = f"{'rolling' if action == 'roll' else 'recreate'}: {wanted.strategy.reason}"
+        reasons = tuple(dict.fromkeys(stale.values()))
+        return Change(wanted.service, action, reasons, missing, starts, (*stale, *surplus), why)
+    if stale or (surplus and not missing and not starts):
+        count = len(containers)
+        reason = "0 replicas wanted" if wanted.replicas == 0 else f"{count} of {wanted.replicas} replicas"
+        return Change(wanted.service, "remove", (reason,), replaces=(*stale, *surplus))
+    if missing:
+        reason = f"{len(kept)} of {wanted.replicas} replicas" if kept else "no container yet"
+        return Change(wanted.service, "create", (reason,), missing, starts)
+    if starts:
+        states = tuple(f"container is {_state(item)}" for item in kept if item.id in starts)
+        return Change(wanted.service, "start", states, starts=starts, replaces=surplus)
+    waiting = [item for item in kept if item.health not in ("none", "healthy") or item.status == "restarting"]
     if waiting:
-        return Change(wanted.service, "wait", tuple(f"health is {item.health}" for item in waiting))
-    return Change(wanted.service, "unchanged", ())
+        states = tuple(
+            "container is restarting" if item.status == "restarting" else f"health is {item.health}"
+            for item in waiting
+            if item.status in ACTIVE
+        )
+        return Change(wanted.service, "unchanged", states, waits=bool(states))
+    return Change(wanted.service, "unchanged")
 
 
-def _staleness(wanted: Desired, container: Actual) -> str:
+def _staleness(wanted: Desired, container: Actual, outdated: t.Mapping[str, str], led: t.Sequence[str]) -> str:
     if container.config_hash != wanted.config_hash:
         return "configuration changed"
     if wanted.image_id is not None and container.image != wanted.image_id:
         return "image changed"
+    if container.status in ("dead", "removing"):
+        return f"container is {container.status}"
+    if container.id in outdated:
+        return outdated[container.id]
+    if led:
+        return f"{', '.join(led)} changes, which it has to follow"
     return ""
 
 
-def _finished(wanted: Desired, container: Actual) -> bool:
-    return wanted.may_finish and container.status == "exited" and container.exit_code == 0
+def _has_to_start(wanted: Desired, container: Actual) -> bool:
+    finished = wanted.may_finish and container.status == "exited" and container.exit_code == 0
+    return container.status not in ("running", "restarting") and not finished
+
+
+def _state(container: Actual) -> str:
+    return f"{container.status} (exit code {container.exit_code})" if container.status == "exited" else container.status
+
+
+def _free_ports(changes: list[Change], desired: t.Sequence[Desired], orphans: t.Sequence[Actual]) -> list[Change]:
+    """Let a service that needs a port of an orphan replace it, so that the orphan is stopped first, not last."""
+    ports = {wanted.service: wanted.ports for wanted in desired}
+    taken: set[str] = set()
+    result = []
+    for change in changes:
+        holders = [item.id for item in orphans if item.ports & ports.get(change.service, frozenset())]
+        if change.create and holders:
+            taken.update(holders)
+            result.append(replace(change, replaces=(*change.replaces, *holders)))
+        elif change.action == "remove" and change.service not in ports:
+            result.append(replace(change, replaces=tuple(item for item in change.replaces if item not in taken)))
+        else:
+            result.append(change)
+    return result

@@ -18,14 +18,24 @@ PROC = Path("/proc")
 WORKER = b"nginx: worker process"
 
 
-def youngest_worker(root_pid: int) -> float | None:
-    """Return when the youngest nginx worker below a process started (seconds since the epoch), if there is one."""
-    starts = []
+def workers(root_pid: int) -> list[int]:
+    """Return the nginx workers below a process that take new connections: not those that finish their last ones."""
+    found = []
     for pid in list(_below(root_pid)):
         # A worker of before the last reload may end while we look.
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            if _command(pid).startswith(WORKER):
-                starts.append(_start(pid))
+            command = _command(pid)
+            if command.startswith(WORKER) and b"shutting down" not in command:
+                found.append(pid)
+    return found
+
+
+def youngest_worker(root_pid: int) -> float | None:
+    """Return when the youngest nginx worker below a process started (seconds since the epoch), if there is one."""
+    starts = []
+    for pid in workers(root_pid):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            starts.append(_start(pid))
     return max(starts, default=None)
 
 

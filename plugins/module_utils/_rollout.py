@@ -1,151 +1,97 @@
 # Copyright: (c) 2026, shipshape.stack contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The conductor of `compose_up`: plan, apply, and wait at the health gate."""
+"""The conductor of `compose_up`: make new containers, start them, wait at the gate, switch, prove, retire the old.
+
+Nothing that runs is removed before the new has proven itself, so at any failure what ran before can serve on.
+"""
 
 from __future__ import annotations
 
-import tempfile
+import contextlib
 import threading
 import time
 import typing as t
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from pathlib import Path
 
 from ansible_collections.shipshape.stack.plugins.module_utils import (
     _compose,
     _diagnosis,
+    _edge,
     _engine,
+    _gate,
     _health,
+    _memory,
     _plan,
+    _probes,
     _release,
+    _strategy,
 )
 from ansible_collections.shipshape.stack.plugins.module_utils._errors import StackError
+from ansible_collections.shipshape.stack.plugins.module_utils._progress import Progress
 
-_ENDED = "shipshape.compose.ended"
+_STARTED, _REFUSED, _BROKEN, _DRAINED = (f"shipshape.{name}" for name in ("started", "refused", "broken", "drained"))
+REPORT_SECONDS = 5.0
+LOG_LINES = 1000
 
 
 @dataclass(frozen=True)
 class Options:
-    """The user's wishes; times are seconds. An empty ``services`` means all of them."""
+    """The user's wishes; times are seconds. An empty ``services`` means all of them.
+
+    ``logs`` is where the logs of failed containers are kept; ``reload`` says that the edge has new files.
+    """
 
     services: tuple[str, ...] = ()
     remove_orphans: bool = True
     wait_timeout: float = 300.0
     stable_for: float = 5.0
+    strategies: t.Mapping[str, str] = field(default_factory=dict)
+    edge: _edge.Edge | None = None
+    reload: bool = False
+    site: _probes.Site | None = None
+    probes: tuple[_probes.Probe, ...] = ()
+    logs: Path | None = None
 
 
 @dataclass(frozen=True)
 class Target:
-    """A project as it should be, and the plan that leads there."""
+    """A project as it should be, what there is of it, and the plan that leads from there."""
 
     name: str
+    services: t.Mapping[str, t.Any]
     desired: tuple[_plan.Desired, ...]
     expectations: tuple[_health.Expectation, ...]
+    present: tuple[_engine.Container, ...]
     changes: tuple[_plan.Change, ...]
+    memory: _memory.Memory
+    origins: t.Mapping[str, _memory.Origin]
 
+    def change(self, service: str) -> _plan.Change:
+        """Return what happens to a service."""
+        return next(change for change in self.changes if change.service == service)
 
-@dataclass
-class Gate:
-    """The running state of the health gate: what each container was last seen doing."""
-
-    target: Target
-    tracks: dict[str, _health.Track] = field(default_factory=dict)
-    mending: set[str] = field(default_factory=set)
-    """Containers that were unhealthy before, while the plan changes another service: that one may be why."""
-
-    def see(self, container: _engine.Container) -> None:
-        """Take over an inspected container. Exits of long ago do not count: Compose is about to start it again."""
-        started = _epoch(container.started_at)
-        track = _health.Track(id=container.id, service=container.service, status="created")
-        if container.status == "restarting":
-            track = replace(track, exits=1)
-        elif container.status in ("running", "paused"):
-            track = replace(
-                track, status=container.status, health=container.health, since=started, waiting_since=started
-            )
-        elif container.status == "exited" and container.exit_code == 0:
-            track = replace(track, status="exited", since=started)
-        if track.health == "unhealthy" and _plan.changes_something(self.target.changes):
-            self.mending.add(container.id)
-            track = replace(track, health="starting", waiting_since=0.0)
-        self.tracks[container.id] = track
-
-    def reconcile(self, containers: t.Iterable[_engine.Container]) -> None:
-        """Correct what events said by an inspection made after Compose ended: its last events may still be on the way.
-
-        Those that come later repeat what is known by then, so the end is the same.
-        """
-        present = {container.id: container for container in containers}
-        self.tracks = {key: track for key, track in self.tracks.items() if key in present}
-        for key, container in present.items():
-            track = self.tracks.get(key) or _health.Track(id=key, service=container.service, status="created")
-            still_mending = key in self.mending and container.health == "unhealthy"
-            since = _epoch(container.started_at) if track.status != container.status else track.since
-            self.tracks[key] = replace(
-                track,
-                status=track.status if container.status == "restarting" else container.status,
-                health=track.health if still_mending else container.health,
-                exit_code=container.exit_code,
-                error=container.error,
-                since=since,
-                waiting_since=0.0 if still_mending else track.waiting_since or since,
-            )
-
-    def hear(self, event: dict[str, t.Any]) -> None:
-        """Take over one Engine event. Containers that are being replaced are none of our concern."""
-        actor = event["Actor"]["Attributes"]
-        service = actor.get(_engine.SERVICE_LABEL, "")
-        known = {wanted.service for wanted in self.target.desired}
-        replaced = {gone for change in self.target.changes for gone in change.replaces}
-        container, action, now = event["Actor"]["ID"], event["Action"], event["timeNano"] / 1e9
-        if container in replaced or service not in known or actor.get(_engine.ONEOFF_LABEL) == "True":
-            return
-        if action == "kill" and not _health.asks_to_stop(actor.get("signal", "")):
-            return
-        track = self.tracks.get(container) or _health.Track(id=container, service=service, status="created")
-        after = _health.advance(track, action, exit_code=int(actor.get("exitCode", 0)), now=now)
-        if after is None:
-            self.tracks.pop(container, None)
-        else:
-            self.tracks[container] = after
-
-    def verdicts(self, now: float) -> list[_health.Verdict]:
-        """Return the verdict on every service of the target."""
-        return [_health.judge(wanted, self.tracks.values(), now) for wanted in self.target.expectations]
-
-    def wait_until(self, now: float) -> float:
-        """Return when to look again if no event comes."""
-        return _health.next_check(self.target.expectations, self.tracks.values(), now)
-
-
-class GateClosed(StackError):
-    """One or more services did not become ready; ``failures`` holds the evidence of each."""
-
-    def __init__(self, failures: t.Sequence[_diagnosis.Evidence]) -> None:
-        names = ", ".join(item.service for item in failures)
-        super().__init__(
-            f"The health gate stays closed: {names} did not become ready.",
-            evidence=_diagnosis.report(failures),
-            fix=_diagnosis.diagnose(failures[0])[0].fix,
-        )
-        self.failures = tuple(failures)
-
-    def result(self) -> dict[str, t.Any]:
-        """Return the keyword arguments for ``fail_json``, with the evidence on each service."""
-        return {**super().result(), "failures": [_diagnosis.as_result(item) for item in self.failures]}
+    @property
+    def replaced(self) -> frozenset[str]:
+        """Return the ids of the containers that go."""
+        return frozenset(gone for change in self.changes for gone in change.replaces)
 
 
 def prepare(client: t.Any, project: _compose.Project, options: Options) -> Target:
     """Compare the declared project with what runs."""
     model = _compose.config(project)
     services: dict[str, t.Any] = model["services"]
-    unknown = sorted(set(options.services) - set(services))
+    named = {*options.services, *options.strategies}
+    if options.edge:
+        named |= {options.edge.service, *options.edge.upstreams}
+    unknown = sorted(named - set(services))
     if unknown:
         raise StackError(
             f"The project has no service named {', '.join(unknown)}.",
             evidence=f"Its services are: {', '.join(sorted(services))}.",
-            fix="Correct `services`.",
+            fix="Correct `services`, `strategies` or `edge`.",
         )
     present = _engine.containers(client, model["name"])
     hashes = _compose.config_hashes(project, model, {item.service: item.id for item in reversed(present)})
@@ -171,15 +117,70 @@ def prepare(client: t.Any, project: _compose.Project, options: Options) -> Targe
             image_id=_engine.image_id(client, images[wanted.service]),
             replicas=wanted.replicas,
             may_finish=wanted.may_finish,
+            strategy=_strategy.choose(
+                wanted.service,
+                services,
+                wish=options.strategies.get(wanted.service, "auto"),
+                switched=options.edge is not None and wanted.service in options.edge.upstreams,
+                finishes=wanted.may_finish,
+                has_healthcheck=wanted.has_healthcheck,
+                anonymous_volumes=any(item.anonymous_volumes for item in present if item.service == wanted.service),
+            ),
+            ports=_strategy.published(services[wanted.service]),
+            follows=_strategy.follows(services[wanted.service]),
         )
         for wanted in expectations
     )
-    every_service = [item for item in present if item.service in chosen or item.service not in services]
-    changes = _plan.plan(desired, every_service, remove_orphans=options.remove_orphans)
-    return Target(model["name"], desired, expectations, tuple(changes))
+    looked_at = [item for item in present if item.service in chosen or item.service not in services]
+    memory = _memory.read(model["name"])
+    origins = {name: memory.origin(name, model) for name in chosen}
+    outdated = {
+        item.id: f"{', '.join(files)} changed"
+        for item in looked_at
+        if item.service in origins and item.id in memory.origins
+        if (files := _memory.changed_files(memory.origins[item.id], origins[item.service]))
+    }
+    changes = _plan.plan(desired, looked_at, remove_orphans=options.remove_orphans, outdated=outdated)
+    if options.edge and options.edge.service in chosen:
+        changes = _plan.reload(changes, options.edge.service, _reasons_to_reload(options, present, changes))
+    return Target(model["name"], services, desired, expectations, tuple(present), tuple(changes), memory, origins)
 
 
-def bring_up(client: t.Any, project: _compose.Project, options: Options) -> tuple[Target, list[_health.Verdict]]:
+def _reasons_to_reload(
+    options: Options, present: t.Sequence[_engine.Container], changes: t.Sequence[_plan.Change]
+) -> list[str]:
+    edge = options.edge
+    assert edge is not None
+    moving = {change.service for change in changes if change.action in ("create", "roll", "recreate", "remove")}
+    reasons = [f"the containers of {name} change" for name in edge.upstreams if name in moving]
+    gone = {item for change in changes for item in change.replaces}
+    names = _names(item for item in present if item.id not in gone)
+    live, wanted = edge.live(), edge.files(names)
+    for name in edge.upstreams:
+        path = f"{_edge.SERVERS}/{name}.conf"
+        if name not in moving and live.get(path) != wanted[path]:
+            reasons.append(f"the list of servers of {name} is not what runs")
+    other = [name for name in {*live, *wanted} if not name.startswith(f"{_edge.SERVERS}/")]
+    if any(live.get(name) != wanted.get(name) for name in other):
+        reasons.append("configuration changed")
+    running = [item for item in present if item.service == edge.service and item.status == "running"]
+    if options.reload or any(_edge.has_to_load(item, [edge.directory, *edge.watched]) for item in running):
+        reasons.append("files are newer than what nginx has loaded")
+    return reasons
+
+
+def _names(containers: t.Iterable[_engine.Container]) -> dict[str, list[str]]:
+    """Return the names of the containers that may get requests, by service."""
+    names: dict[str, list[str]] = {}
+    for item in containers:
+        if item.status == "running" and item.health in ("none", "healthy"):
+            names.setdefault(item.service, []).append(item.name)
+    return names
+
+
+def bring_up(
+    client: t.Any, project: _compose.Project, options: Options, progress: Progress | None = None
+) -> tuple[Target, list[_health.Verdict]]:
     """Converge the project under the deploy lock; return the plan that was carried out and the gate's verdicts.
 
     Where there is nothing to do and nothing to wait for, neither lock nor Compose is touched.
@@ -192,47 +193,388 @@ def bring_up(client: t.Any, project: _compose.Project, options: Options) -> tupl
         target = prepare(client, project, options)
         if _plan.settled(target.changes):
             return target, []
-        return target, apply(client, project, options, target)
+        return target, Rollout(client, project, options, target, progress or Progress(None)).run()
 
 
-def apply(client: t.Any, project: _compose.Project, options: Options, target: Target) -> list[_health.Verdict]:
-    """Run Compose, follow the events, and return the verdicts once every service is ready.
+class Rollout:
+    """One rollout of a target. The steps of ``run`` are in the order in which they happen."""
 
-    Raises GateClosed as soon as one service cannot become ready any more, or its time is over.
-    """
-    stream = _engine.EventStream(client, target.name)
-    started = time.time()
-    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
-        flags = ["--remove-orphans"] if options.remove_orphans else []
-        # Compose 2.26 recreates what depends on a recreated service, too: it is told only of what changes.
-        # Not --no-deps: that takes depends_on out of the config hash, and the next run would see a difference.
-        names = [change.service for change in target.changes if change.action not in ("unchanged", "wait", "remove")]
-        compose = _compose.start(_compose.up_argv(project, names, *flags), cwd=project.directory, output=output)
-        watcher = threading.Thread(target=_announce_end, args=(compose, stream), daemon=True)
-        watcher.start()
-        try:
-            verdicts = _follow(client, stream, target, deadline=started + options.wait_timeout)
-        finally:
-            if compose.poll() is None:
-                compose.terminate()
-            compose.wait()
-            watcher.join()
-            stream.close()
-        output.seek(0)
-        text = output.read()
-    bad = [verdict for verdict in verdicts if verdict.status != "ready"]
-    if not bad and compose.returncode == 0:
-        return verdicts
-    failures = [collect(client, target, verdict) for verdict in bad if verdict.status != "waiting"]
-    if not failures:
-        lines = text.strip().splitlines()[-20:]
-        known = _diagnosis.explain(lines[::-1])
-        raise StackError(
-            f"Compose could not bring the project up. {known.cause if known else ''}".strip(),
-            evidence="\n".join(lines),
-            fix=known.fix if known else f"Try it by hand: `docker compose up` in {project.directory}.",
+    def __init__(
+        self, client: t.Any, project: _compose.Project, options: Options, target: Target, progress: Progress
+    ) -> None:
+        self._client, self._project, self._options, self._target = client, project, options, target
+        self._say = progress.say
+        self._stream = _engine.EventStream(client, target.name)
+        self._gate = _gate.Gate(
+            target.expectations,
+            replaced=target.replaced,
+            starting=frozenset(item for change in target.changes for item in change.starts),
+            patient=_plan.changes_something(target.changes),
         )
-    raise GateClosed(failures)
+        self._pool = ThreadPoolExecutor(max_workers=8)
+        self._waiting = {
+            change.service for change in target.changes if change.service in target.services and _starts(change)
+        }
+        self._busy: set[str] = set()
+        self._stopped: list[_engine.Container] = []
+        self._files_before: dict[str, str] | None = None
+        self._draining: dict[int, int] = {}
+
+    def run(self) -> list[_health.Verdict]:
+        """Carry the plan out and return the verdicts. Whatever is raised, what ran before was brought back first."""
+        try:
+            self._make()
+            verdicts = self._start_and_wait()
+            self._switch()
+            self._prove()
+        except BaseException as error:
+            self._pool.shutdown(wait=True)
+            serving = self._return(error)
+            if isinstance(error, StackError):
+                error.serving = serving
+            raise
+        finally:
+            _edge.close(self._draining)
+            self._stream.close()
+        self._retire()
+        self._pool.shutdown()
+        return verdicts
+
+    # Make and start
+
+    def _make(self) -> None:
+        """Make the new containers beside the old, where they can exist beside them."""
+        count = {
+            change.service: sum(item.service == change.service for item in self._target.present) + change.create
+            for change in self._target.changes
+            if change.create and not self._by_compose(change.service)
+        }
+        if count:
+            _compose.create(self._project, count, "--no-recreate", timeout=max(self._options.wait_timeout, 600))
+        own = self._own()
+        for container in own:
+            self._gate.see(container)
+        self._remember(own)
+
+    def _remember(self, containers: t.Sequence[_engine.Container]) -> None:
+        """Write down what the new containers were made from, and those of an earlier tool."""
+        memory = self._target.memory
+        new = {item.id: self._target.origins[item.service] for item in containers if item.id not in memory.origins}
+        memory.remember(new, {*(item.id for item in self._target.present), *(item.id for item in containers)})
+
+    def _start_and_wait(self) -> list[_health.Verdict]:
+        deadline = time.time() + self._options.wait_timeout
+        begun = time.time()
+        told: dict[str, str] = {}
+        report = begun + REPORT_SECONDS
+        while True:
+            now = time.time()
+            self._launch(now)
+            verdicts = self._gate.verdicts(now)
+            for verdict in verdicts:
+                if (
+                    verdict.status != told.get(verdict.service)
+                    and verdict.status == "ready"
+                    and _starts(self._target.change(verdict.service))
+                ):
+                    self._say(f"{verdict.service}: ready after {now - begun:.1f} s ({verdict.reason})")
+                told[verdict.service] = verdict.status
+            if now >= deadline:
+                verdicts = [_overdue(verdict) for verdict in verdicts]
+            self._refuse(verdicts)
+            if not self._waiting and not self._busy and all(verdict.status == "ready" for verdict in verdicts):
+                return verdicts
+            if now >= report:
+                self._report(verdicts, now)
+                report = now + REPORT_SECONDS
+            self._next_event(min(self._gate.wait_until(now), deadline, report))
+
+    def _refuse(self, verdicts: t.Iterable[_health.Verdict]) -> None:
+        bad = [verdict for verdict in verdicts if verdict.status in ("failed", "timeout")]
+        if bad:
+            raise _gate.GateClosed([collect(self._client, self._own(), verdict) for verdict in bad])
+
+    def _next_event(self, until: float) -> str:
+        """Take over the next event, if there is one before ``until``; return its name."""
+        event = self._stream.next(until - time.time())
+        if event is None:
+            return ""
+        action = str(event["Action"])
+        if action == _BROKEN:
+            raise event["error"]
+        if action == _STARTED:
+            self._busy.discard(event["service"])
+            self._gate.reconcile(self._own())
+            for container, words in event["refused"].items():
+                self._gate.could_not_start(container, words)
+        elif not action.startswith("shipshape."):
+            self._gate.hear(event)
+        return action
+
+    def _launch(self, now: float) -> None:
+        """Start every service whose dependencies have got where it needs them."""
+        for service in sorted(self._waiting):
+            if self._may_start(service, now):
+                self._waiting.discard(service)
+                self._busy.add(service)
+                self._pool.submit(self._start, service)
+
+    def _may_start(self, service: str, now: float) -> bool:
+        needs = {
+            name: dependency.get("condition", "service_started")
+            for name, dependency in (self._target.services[service].get("depends_on") or {}).items()
+            if name in self._target.services and dependency.get("required", True)
+        }
+        edge = self._options.edge
+        if edge and service == edge.service:
+            needs |= dict.fromkeys(edge.upstreams, "service_healthy")
+        return all(
+            name not in self._waiting and name not in self._busy and self._gate.reached(name, condition, now)
+            for name, condition in needs.items()
+        )
+
+    def _start(self, service: str) -> None:
+        """Stop the old containers where they are in the way, and start the new ones (in a thread)."""
+        try:
+            change = self._target.change(service)
+            if change.action != "roll":
+                self._stop_old(change)
+            if self._by_compose(service) and change.create:
+                flags = ["--no-recreate"] if change.action == "create" else []
+                replicas = next(item.replicas for item in self._target.desired if item.service == service)
+                _compose.create(self._project, {service: replicas}, *flags, timeout=self._options.wait_timeout)
+            if self._options.edge and service == self._options.edge.service:
+                self._write_edge()
+            refused = {}
+            if change.create and _strategy.needs_compose_to_start(self._target.services[service]):
+                _compose.start_services(self._project, [service], timeout=self._options.wait_timeout)
+            else:
+                for container in self._own():
+                    if container.service == service and container.status in ("created", "exited", "paused", "dead"):
+                        words = "" if self._is_done(container) else _engine.start(self._client, container)
+                        if words:
+                            refused[container.id] = words
+            self._stream.put({"Action": _STARTED, "service": service, "refused": refused})
+        except Exception as error:
+            self._stream.put({"Action": _BROKEN, "error": error})
+
+    def _is_done(self, container: _engine.Container) -> bool:
+        """Whether a one-shot has done its work: it is not started again because a replica of it is."""
+        change = self._target.change(container.service)
+        known = any(item.id == container.id for item in self._target.present)
+        return known and container.id not in change.starts
+
+    def _stop_old(self, change: _plan.Change) -> None:
+        old = [item for item in self._target.present if item.id in change.replaces and item.status in _plan.ACTIVE]
+        if change.create or change.starts:
+            for container in old:
+                self._say(f"{change.service}: stopping {container.name}")
+                # Noted before: a stop that fails half-way has to be taken back as well.
+                self._stopped.append(container)
+                _engine.stop(self._client, container)
+
+    def _report(self, verdicts: t.Iterable[_health.Verdict], now: float) -> None:
+        present = self._own()
+        for verdict in verdicts:
+            if verdict.status != "waiting":
+                continue
+            own = [item for item in present if item.service == verdict.service and item.status == "running"]
+            since = min((_gate.epoch(item.started_at) for item in own), default=0.0)
+            failed = max((item.failing_probes for item in own), default=0)
+            probes = f", {failed} probes failed" if failed else ""
+            seconds = f" for {now - since:.0f} s" if since else ""
+            self._say(f"{verdict.service}: {verdict.reason}{seconds}{probes}")
+
+    # Switch
+
+    def _write_edge(self) -> bool:
+        """Bring the edge's files up to date; return whether anything changed."""
+        edge = self._options.edge
+        assert edge is not None
+        live, files = edge.live(), edge.files(_names(self._serving()))
+        if live == files:
+            return False
+        if self._files_before is None:
+            self._files_before = live
+        edge.write(files)
+        return True
+
+    def _switch(self) -> None:
+        """Let the edge send requests to the new containers, and no more to the old."""
+        edge = self._options.edge
+        if edge is None or edge.service not in {wanted.service for wanted in self._target.desired}:
+            return
+        wrote = self._write_edge()
+        if self._target.change(edge.service).action not in ("reload", "unchanged"):
+            return
+        if wrote or self._target.change(edge.service).action == "reload":
+            begun = time.time()
+            for container in self._edges():
+                self._draining |= _edge.reload(self._client, container)
+            left = f", {len(self._draining)} old workers finish their requests" if self._draining else ""
+            self._say(f"{edge.service}: reloaded in {time.time() - begun:.1f} s{left}")
+
+    def _edges(self) -> list[_engine.Container]:
+        edge = self._options.edge
+        assert edge is not None
+        return [item for item in self._serving() if item.service == edge.service and item.status == "running"]
+
+    # Prove and retire
+
+    def _prove(self) -> None:
+        """Ask through the edge, and watch the new containers while the old could still take over."""
+        if self._options.site and self._options.probes:
+            _probes.run(self._options.site, self._options.probes)
+            self._say(f"{len(self._options.probes)} probes through the edge passed")
+        renewed = [change for change in self._target.changes if change.action in ("roll", "recreate")]
+        begun = time.time()
+        until = begun + self._options.stable_for if renewed else begun
+        drained = not self._draining
+        drain_timeout = self._options.edge.drain_timeout if self._options.edge else 0.0
+        if not drained:
+            threading.Thread(target=self._drain, args=(drain_timeout,), daemon=True).start()
+        names = {change.service for change in renewed}
+        if renewed:
+            seconds = self._options.stable_for
+            self._say(f"{', '.join(sorted(names))}: in the place of the old, which stay for another {seconds:g} s")
+        while True:
+            now = time.time()
+            verdicts = self._gate.verdicts(now)
+            self._refuse(
+                replace(verdict, status="failed", reason=self._fallen(verdict, now - begun))
+                if verdict.service in names and verdict.status == "waiting"
+                else verdict
+                for verdict in verdicts
+            )
+            if now >= until and drained:
+                return
+            if self._next_event(until if now < until else now + drain_timeout + 1) == _DRAINED:
+                drained = True
+
+    def _fallen(self, verdict: _health.Verdict, seconds: float) -> str:
+        fallen = [item for item in self._gate.tracks.values() if item.service == verdict.service and item.exits]
+        what = f"exited with code {fallen[0].exit_code}" if fallen else f"is {verdict.reason}"
+        return f"{what} {seconds:.1f} s after it was ready"
+
+    def _drain(self, timeout: float) -> None:
+        _edge.drained(self._draining, timeout)
+        self._stream.put({"Action": _DRAINED})
+
+    def _retire(self) -> None:
+        """Stop, with their grace period, and remove what was replaced."""
+        gone = [item for item in self._target.present if item.id in self._target.replaced]
+
+        def retire(container: _engine.Container) -> None:
+            if container.status in _plan.ACTIVE:
+                self._say(f"{container.service}: {container.name} may take {container.stop_timeout} s to stop")
+                _engine.stop(self._client, container)
+            _engine.remove(self._client, container.id)
+
+        list(self._pool.map(retire, gone))
+        # Again: Compose may have made some later, and those above are gone.
+        self._remember(self._own())
+
+    # Return
+
+    def _return(self, error: BaseException) -> dict[str, str]:
+        """Bring back what ran before. Return service -> what serves it now, in words."""
+        present = self._target.present
+        if isinstance(error, _gate.GateClosed) and self._options.logs:
+            self._keep_logs({item.container for item in error.failures})
+        if not present:
+            # The first deploy: what came up stays for a look at it, and no traffic goes there.
+            return {}
+        try:
+            return self._bring_back()
+        except Exception as second:
+            return {"": f"The return to what ran before failed, too: {second}. Repeat the deploy: it converges."}
+
+    def _bring_back(self) -> dict[str, str]:
+        self._say("returning to what ran before")
+        ids = {item.id for item in self._target.present}
+        for container in self._stopped:
+            self._unblock(container, ids)
+        switched = self._files_before is not None
+        if self._options.edge and self._files_before is not None:
+            self._options.edge.write(self._files_before)
+            for container in self._edges():
+                if container.id in ids:
+                    _edge.close(_edge.reload(self._client, container))
+        for container in _engine.containers(self._client, self._target.name):
+            if container.id not in ids:
+                _engine.stop(self._client, container)
+                _engine.remove(self._client, container.id)
+        return self._what_serves(switched=switched)
+
+    def _unblock(self, container: _engine.Container, ids: set[str]) -> None:
+        """Start an old container again, after what took its place has been stopped."""
+        for other in _engine.containers(self._client, self._target.name):
+            if other.service == container.service and other.id not in ids and other.status in _plan.ACTIVE:
+                _engine.stop(self._client, other)
+        fresh = _engine.inspect(self._client, container.id)
+        if fresh is not None and fresh.status not in _plan.ACTIVE:
+            words = _engine.start(self._client, fresh)
+            if words:
+                raise StackError(f"{container.name} could not be started again", evidence=words)
+
+    def _what_serves(self, *, switched: bool) -> dict[str, str]:
+        """Wait until the old containers that were stopped are ready again; return what serves each changed service."""
+        again = {item.service for item in self._stopped}
+        expectations = tuple(item for item in self._target.expectations if item.service in again)
+        gate = _gate.Gate(expectations)
+        with contextlib.closing(_engine.EventStream(self._client, self._target.name)) as stream:
+            for container in _engine.containers(self._client, self._target.name):
+                if container.service in again:
+                    gate.see(container)
+            while any(verdict.status == "waiting" for verdict in gate.verdicts(time.time())):
+                event = stream.next(gate.wait_until(time.time()) - time.time())
+                if event is not None:
+                    gate.hear(event)
+        sick = {verdict.service: verdict.reason for verdict in gate.verdicts(time.time()) if verdict.status != "ready"}
+        serving = {}
+        for change in self._target.changes:
+            if change.action not in ("roll", "recreate"):
+                continue
+            lost = not any(
+                container.id in change.replaces for container in _engine.containers(self._client, self._target.name)
+            )
+            if lost:
+                serving[change.service] = "nothing: Compose had removed the old container"
+            elif change.service in sick:
+                serving[change.service] = f"its old container, started again, which {sick[change.service]}"
+            elif change.service in again:
+                serving[change.service] = "its old container, started again"
+            else:
+                serving[change.service] = f"its old container{', switched back' if switched else ', untouched'}"
+        return serving
+
+    def _keep_logs(self, names: set[str]) -> None:
+        assert self._options.logs is not None
+        self._options.logs.mkdir(parents=True, exist_ok=True, mode=0o750)
+        for container in self._own():
+            if container.name in names:
+                text = _engine.log_tail(self._client, container.id, LOG_LINES)
+                _release.write_atomically(self._options.logs / f"{container.name}.log", text + "\n", mode=0o640)
+
+    # What there is
+
+    def _own(self) -> list[_engine.Container]:
+        """Return the containers that are meant to stay."""
+        known = {wanted.service for wanted in self._target.desired}
+        return [
+            item
+            for item in _engine.containers(self._client, self._target.name)
+            if item.id not in self._target.replaced and item.service in known
+        ]
+
+    def _serving(self) -> list[_engine.Container]:
+        """Return the containers requests may go to, of services that were not asked for, too."""
+        return [
+            item for item in _engine.containers(self._client, self._target.name) if item.id not in self._target.replaced
+        ]
+
+    def _by_compose(self, service: str) -> bool:
+        return next(item.strategy.by_compose for item in self._target.desired if item.service == service)
 
 
 def summary(container: _engine.Container) -> dict[str, t.Any]:
@@ -248,9 +590,9 @@ def summary(container: _engine.Container) -> dict[str, t.Any]:
     }
 
 
-def collect(client: t.Any, target: Target, verdict: _health.Verdict) -> _diagnosis.Evidence:
+def collect(client: t.Any, containers: t.Sequence[_engine.Container], verdict: _health.Verdict) -> _diagnosis.Evidence:
     """Gather the evidence on a service from the worst of its containers that were meant to stay."""
-    own = [item for item in _concerned(client, target) if item.service == verdict.service]
+    own = [item for item in containers if item.service == verdict.service]
     worst = max(own, key=lambda item: (item.status != "running", item.health != "healthy"), default=None)
     if worst is None:
         return _diagnosis.Evidence(verdict.service, "", verdict.reason, "missing", 0, False, 0, "", (), "")
@@ -268,50 +610,14 @@ def collect(client: t.Any, target: Target, verdict: _health.Verdict) -> _diagnos
     )
 
 
-def _follow(client: t.Any, stream: _engine.EventStream, target: Target, *, deadline: float) -> list[_health.Verdict]:
-    gate = Gate(target)
-    for container in _concerned(client, target):
-        gate.see(container)
-    compose_ended = False
-    while True:
-        now = time.time()
-        verdicts = gate.verdicts(now)
-        if any(verdict.status in ("failed", "timeout") for verdict in verdicts):
-            return verdicts
-        if compose_ended and all(verdict.status == "ready" for verdict in verdicts):
-            return verdicts
-        if now >= deadline:
-            return [_overdue(verdict) for verdict in verdicts]
-        event = stream.next(min(gate.wait_until(now), deadline) - now)
-        if event is None:
-            continue
-        if event.get("Action") == _ENDED:
-            compose_ended = True
-            gate.reconcile(_concerned(client, target))
-            if event["returncode"] != 0:
-                return gate.verdicts(time.time())
-        else:
-            gate.hear(event)
-
-
-def _concerned(client: t.Any, target: Target) -> list[_engine.Container]:
-    replaced = {gone for change in target.changes for gone in change.replaces}
-    known = {wanted.service for wanted in target.desired}
-    return [
-        container
-        for container in _engine.containers(client, target.name)
-        if container.id not in replaced and container.service in known
-    ]
+def _starts(change: _plan.Change) -> bool:
+    return bool(change.create or change.starts)
 
 
 def _overdue(verdict: _health.Verdict) -> _health.Verdict:
     if verdict.status != "waiting":
         return verdict
     return replace(verdict, status="timeout", reason=f"is still {verdict.reason} at the end of wait_timeout")
-
-
-def _announce_end(compose: t.Any, stream: _engine.EventStream) -> None:
-    stream.put({"Action": _ENDED, "returncode": compose.wait()})
 
 
 def _must_finish(services: t.Mapping[str, t.Any]) -> set[str]:
@@ -332,10 +638,3 @@ def _with_dependencies(services: t.Mapping[str, t.Any], chosen: t.Iterable[str])
             wanted.add(name)
             queue += [other for other in (services[name].get("depends_on") or {}) if other in services]
     return [name for name in services if name in wanted]
-
-
-def _epoch(stamp: str) -> float:
-    if stamp.startswith("0001-"):
-        return 0.0
-    # The Engine gives nanoseconds, datetime takes microseconds at most.
-    return datetime.fromisoformat(stamp[:19] + "+00:00").timestamp()

@@ -58,7 +58,7 @@ options:
     type: str
     default: http://deb.debian.org/debian-security
   nginx_suite:
-    description: Suite that nginx alone is taken from, since resolving upstreams need 1.27.3 or newer.
+    description: Suite that nginx alone is taken from, since resolving upstreams need 1.27.4 or newer.
     type: str
     default: testing
   nginx_check_valid_until:

@@ -7,16 +7,20 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: compose_up
-short_description: Converge a Compose project through the health gate
+short_description: Converge a Compose project through the health gate, without losing a request
 description:
   - Compares the project with what runs. Nothing differs and everything is healthy, then nothing is called.
-  - Otherwise brings it up and follows the Engine's events until every service is ready, or one cannot become ready.
+  - Otherwise makes new containers beside the old, starts them in the order of their dependencies, on the Engine's
+    events, and waits until every service is ready, or one cannot become ready.
   - A service with a healthcheck is ready when it is healthy, one without when it ran for O(stable_for) seconds without
     a restart, a one-shot when it exited with 0. Unhealthy, a second exit, an exit of a service that is not restarted,
     and the kernel's out-of-memory killer are failures at once.
+  - Where it can be, a service is rolled, which means that its old containers run until the new ones have proven
+    themselves. Otherwise it is recreated; its old containers are stopped first, and started again if the new ones fail.
+  - At any failure what ran before is brought back, and the module fails with the findings.
 version_added: 0.1.0
 author: shipshape.stack contributors (@shipshape)
-extends_documentation_fragment: [shipshape.stack.project]
+extends_documentation_fragment: [shipshape.stack.project, shipshape.stack.edge]
 options:
   services:
     description: Services to bring up, with what they depend on; empty for all.
@@ -24,7 +28,7 @@ options:
     elements: str
     default: []
   remove_orphans:
-    description: Remove containers of services that are no longer in the project.
+    description: Remove containers of services that are no longer in the project, or whose profile is off.
     type: bool
     default: true
   wait_timeout:
@@ -32,15 +36,60 @@ options:
     type: int
     default: 300
   stable_for:
-    description: Seconds a service without a healthcheck must run to count as ready.
+    description:
+      - Seconds a service without a healthcheck must run to count as ready.
+      - Also the seconds for which old containers stay after the switch, ready to take over.
     type: float
     default: 5
+  strategies:
+    description:
+      - V(rolling), V(recreate) or V(auto) by service. It goes before the label C(shipshape.stack.strategy).
+      - With V(auto) a service is rolled when the edge, or Traefik, follows its health, and nothing is in the way -
+        a published port, a volume it writes to, a fixed name or address, a shared namespace.
+    type: dict
+    default: {}
+  probes:
+    description: Requests through the edge after the switch; one that is not answered as it has to be takes it back.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      path:
+        description: Path and query.
+        type: str
+        required: true
+      status:
+        description: Expected status.
+        type: int
+        default: 200
+      body:
+        description: Regular expression to be found in the body.
+        type: str
+        default: ""
+      json:
+        description: Expected values by key; dots lead into objects and lists.
+        type: dict
+        default: {}
+      headers:
+        description: Headers of the request.
+        type: dict
+        default: {}
+      max_seconds:
+        description: Ceiling for the whole answer, in seconds.
+        type: float
+        default: 5
+  logs:
+    description: Directory on the host in which the logs of failed containers are kept.
+    type: path
+  progress_file:
+    description: File to which progress is written, a line at a time. The action plugin of the same name shows it.
+    type: path
 attributes:
   check_mode:
-    description: Can run in check mode and reports the plan.
+    description: Can run in check mode and reports the plan that a real run carries out.
     support: full
   diff_mode:
-    description: Shows for each service what runs and what is declared.
+    description: Shows images and keys of the configuration before and after, secrets masked.
     support: full
 """
 
@@ -49,15 +98,34 @@ EXAMPLES = r"""
   shipshape.stack.compose_up:
     project_src: /srv/shop/current
     wait_timeout: 120
+
+- name: Roll the backend behind nginx, and ask it through the edge
+  shipshape.stack.compose_up:
+    project_src: /srv/shop/current
+    edge:
+      directory: /srv/shop/nginx
+      certificates: [/srv/shop/tls]
+      upstreams: {backend: 8000, frontend: 8080}
+      url: https://shop.example.com
+      address: 127.0.0.1:443
+    probes:
+      - {path: /api/health, json: {status: ok}, max_seconds: 1}
 """
 
 RETURN = r"""
 actions:
-  description: What happens to each service, and why.
+  description:
+    - What happens to each service, and why.
+    - An action is one of unchanged, create, start, roll, recreate, reload, remove.
+    - C(strategy) is the reason for roll or recreate.
   returned: success
   type: list
   elements: dict
-  sample: [{service: backend, action: recreate, reasons: [configuration changed]}]
+  sample:
+    - service: backend
+      action: roll
+      reasons: [image changed]
+      strategy: "rolling: the edge switches to the ready containers"
 verdicts:
   description: What the gate said of each service.
   returned: success; empty when there was nothing to bring up
@@ -78,47 +146,100 @@ failures:
   returned: when the gate stayed closed
   type: list
   elements: dict
+serving:
+  description: What serves each service that was to change, in words.
+  returned: when a rollout was taken back
+  type: dict
+  sample: {backend: "its old container, untouched"}
 """
 
+import signal
 import typing as t
 from dataclasses import asdict
+from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.shipshape.stack.plugins.module_utils import (
     _compose,
+    _edge,
     _engine,
     _health,
+    _memory,
     _module,
     _plan,
+    _probes,
     _rollout,
 )
+from ansible_collections.shipshape.stack.plugins.module_utils._errors import StackError
+from ansible_collections.shipshape.stack.plugins.module_utils._progress import Progress
+
+PROBE_OPTIONS: dict[str, t.Any] = {
+    "path": {"type": "str", "required": True},
+    "status": {"type": "int", "default": 200},
+    "body": {"type": "str", "default": ""},
+    "json": {"type": "dict", "default": {}},
+    "headers": {"type": "dict", "default": {}},
+    "max_seconds": {"type": "float", "default": 5},
+}
 
 
 def actions(target: _rollout.Target) -> list[dict[str, t.Any]]:
     """Return the plan as plain data."""
     return [
         {"service": change.service, "action": change.action, "reasons": list(change.reasons)}
+        | ({"strategy": change.why} if change.why else {})
         for change in target.changes
     ]
 
 
-def difference(target: _rollout.Target, present: t.Sequence[_engine.Container]) -> dict[str, str]:
-    """Return the diff of what runs and what is declared, a line a service."""
-    before = {f"{item.service}: image {item.image} config {item.config_hash}" for item in present}
-    after = {f"{wanted.service}: image {wanted.image_id} config {wanted.config_hash}" for wanted in target.desired}
-    return {"before": "\n".join(sorted(before)) + "\n", "after": "\n".join(sorted(after)) + "\n"}
+def difference(target: _rollout.Target) -> dict[str, str]:
+    """Return what differs between the containers that go and those that come: images and keys of the configuration."""
+    before, after = [], []
+    for change in target.changes:
+        old = [item for item in target.present if item.id in change.replaces]
+        wanted = next((item for item in target.desired if item.service == change.service), None)
+        if change.create and wanted and change.service in target.origins:
+            after.append(f"{change.service}.image: {wanted.image_id or 'to be pulled'}")
+        for item in old:
+            before.append(f"{change.service}.image: {item.image}")
+            origin = target.memory.origins.get(item.id)
+            if origin and change.create:
+                gone, new = _memory.changed_keys(origin, target.origins[change.service])
+                before += [f"{change.service}.{line}" for line in gone]
+                after += [f"{change.service}.{line}" for line in new]
+    lines = [sorted(set(side)) for side in (before, after)]
+    return {"before": "".join(f"{line}\n" for line in lines[0]), "after": "".join(f"{line}\n" for line in lines[1])}
+
+
+def options_from(params: dict[str, t.Any]) -> _rollout.Options:
+    """Return the options of the rollout. Raises StackError for what does not fit together."""
+    edge = params["edge"]
+    if params["probes"] and not (edge and edge["url"]):
+        raise StackError("`probes` need `edge.url`.", fix="Set it to the site's address as users write it.")
+    return _rollout.Options(
+        services=tuple(params["services"]),
+        remove_orphans=params["remove_orphans"],
+        wait_timeout=params["wait_timeout"],
+        stable_for=params["stable_for"],
+        strategies=params["strategies"],
+        edge=_edge.from_options(edge) if edge else None,
+        reload=bool(edge and edge["reload"]),
+        site=_probes.Site(edge["url"], edge["address"], edge["ca"] or "") if params["probes"] else None,
+        probes=tuple(_probes.Probe(**probe) for probe in params["probes"]),
+        logs=Path(params["logs"]) if params["logs"] else None,
+    )
 
 
 def converge(module: AnsibleModule, project: _compose.Project, options: _rollout.Options) -> dict[str, t.Any]:
     """Plan, and apply the plan unless in check mode."""
     client = _engine.connect()
-    present = _engine.containers(client, _compose.config(project)["name"]) if module._diff else []
     verdicts: list[_health.Verdict] = []
     if module.check_mode:
         target = _rollout.prepare(client, project, options)
     else:
-        target, verdicts = _rollout.bring_up(client, project, options)
+        progress = Progress(module.params["progress_file"])
+        target, verdicts = _rollout.bring_up(client, project, options, progress)
     result: dict[str, t.Any] = {
         "changed": _plan.changes_something(target.changes),
         "actions": actions(target),
@@ -126,8 +247,13 @@ def converge(module: AnsibleModule, project: _compose.Project, options: _rollout
         "containers": [_rollout.summary(item) for item in _engine.containers(client, target.name)],
     }
     if module._diff and result["changed"]:
-        result["diff"] = difference(target, present)
+        result["diff"] = difference(target)
     return result
+
+
+def interrupted(number: int, _frame: t.Any) -> t.NoReturn:
+    """End as after any other failure: what ran before is brought back."""
+    raise StackError(f"The rollout was ended by signal {number}.", fix="Repeat the deploy.")
 
 
 def main() -> None:
@@ -139,22 +265,22 @@ def main() -> None:
             "remove_orphans": {"type": "bool", "default": True},
             "wait_timeout": {"type": "int", "default": 300},
             "stable_for": {"type": "float", "default": 5},
+            "strategies": {"type": "dict", "default": {}},
+            "edge": {"type": "dict", "options": _edge.OPTIONS},
+            "probes": {"type": "list", "elements": "dict", "default": [], "options": PROBE_OPTIONS},
+            "logs": {"type": "path"},
+            "progress_file": {"type": "path"},
         },
         supports_check_mode=True,
     )
     params = module.params
-    options = _rollout.Options(
-        services=tuple(params["services"]),
-        remove_orphans=params["remove_orphans"],
-        wait_timeout=params["wait_timeout"],
-        stable_for=params["stable_for"],
-    )
+    signal.signal(signal.SIGTERM, interrupted)
 
     def work() -> dict[str, t.Any]:
         missing = _module.not_there_yet(module, str(_module.ENGINE_SOCKET), params["project_src"])
         if missing:
             return {"changed": True, "actions": [], "msg": f"{missing} does not exist yet."}
-        return converge(module, _module.project(params), options)
+        return converge(module, _module.project(params), options_from(params))
 
     _module.conclude(module, work)
 

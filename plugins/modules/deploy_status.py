@@ -16,6 +16,7 @@ description:
   - An image whose Alembic heads are not in O(cache) yet is asked for them once, in a container without network.
 version_added: 0.2.0
 author: shipshape.stack contributors (@shipshape)
+extends_documentation_fragment: [shipshape.stack.edge]
 options:
   root:
     description: Directory of the stack, which holds C(releases) and C(current).
@@ -41,15 +42,10 @@ options:
     description: Service that runs PostgreSQL.
     type: str
     default: db
-  nginx:
-    description: Name of an nginx service that loads files of the host; empty where there is none.
-    type: str
-    default: ""
-  nginx_files:
-    description: Directories of these files. One that was written after the last reload is not in force yet.
-    type: list
-    elements: path
-    default: []
+  strategies:
+    description: As in M(shipshape.stack.compose_up).
+    type: dict
+    default: {}
   cache:
     description: File in which M(shipshape.stack.compose_migrate) keeps the Alembic heads of images.
     type: path
@@ -71,7 +67,7 @@ EXAMPLES = r"""
   shipshape.stack.deploy_status:
     root: /srv/shop
     project_src: /srv/shop/project
-    include: {nginx: /srv/shop/nginx}
+    include: {nginx: /srv/shop/edge}
     database: shop
     cache: /srv/shop/alembic_heads.json
   register: status
@@ -87,10 +83,6 @@ reason:
   returned: success
   type: str
   sample: "backend: image changed"
-reload_due:
-  description: Whether the reload of nginx is all that is left to do.
-  returned: success
-  type: bool
 id:
   description: The current release.
   returned: when settled
@@ -111,11 +103,11 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.shipshape.stack.plugins.module_utils import (
     _build,
     _compose,
+    _edge,
     _engine,
     _migration,
     _module,
     _release,
-    _reload,
     _resolve,
     _rollout,
 )
@@ -148,35 +140,22 @@ def look(params: dict[str, t.Any], *, check_mode: bool) -> dict[str, t.Any]:
         if [_migration.database_revision(client, model["name"], database)] != list(heads):
             return unsettled("the database is not at the head of the migrations")
     release = _compose.Project(str(root / "releases" / active.id))
-    target = _rollout.prepare(client, release, _rollout.Options())
+    options = _rollout.Options(
+        strategies=params["strategies"],
+        edge=_edge.from_options(params["edge"]) if params["edge"] else None,
+        reload=bool(params["edge"] and params["edge"]["reload"]),
+    )
+    target = _rollout.prepare(client, release, options)
     for change in target.changes:
-        if change.action != "unchanged":
+        if change.action != "unchanged" or change.waits:
             return unsettled(f"{change.service}: {', '.join(change.reasons)}")
-    present = _engine.containers(client, target.name)
-    own = [item for item in present if item.service == params["nginx"]]
-    if reload_is_due(own, params["nginx_files"]):
-        return {**unsettled(f"{params['nginx']} has not loaded its newest files"), "reload_due": True}
-    containers = [_rollout.summary(item) for item in present]
-    return {
-        "changed": False,
-        "settled": True,
-        "reason": "",
-        "reload_due": False,
-        "id": active.id,
-        "containers": containers,
-    }
-
-
-def reload_is_due(containers: t.Sequence[_engine.Container], directories: list[str]) -> bool:
-    """Return whether nginx runs with other files than those that are there: a run ended before the reload."""
-    loaded = [_reload.youngest_worker(item.pid) for item in containers]
-    newest = _reload.newest_change(Path(directory) for directory in directories)
-    return any(moment is not None and moment < newest for moment in loaded)
+    containers = [_rollout.summary(item) for item in target.present]
+    return {"changed": False, "settled": True, "reason": "", "id": active.id, "containers": containers}
 
 
 def unsettled(reason: str) -> dict[str, t.Any]:
     """Return the answer no."""
-    return {"changed": False, "settled": False, "reason": reason, "reload_due": False}
+    return {"changed": False, "settled": False, "reason": reason}
 
 
 def main() -> None:
@@ -189,8 +168,8 @@ def main() -> None:
             "database": {"type": "str", "default": ""},
             "service": {"type": "str", "default": "backend"},
             "database_service": {"type": "str", "default": "db"},
-            "nginx": {"type": "str", "default": ""},
-            "nginx_files": {"type": "list", "elements": "path", "default": []},
+            "strategies": {"type": "dict", "default": {}},
+            "edge": {"type": "dict", "options": _edge.OPTIONS},
             "cache": {"type": "path"},
         },
         supports_check_mode=True,

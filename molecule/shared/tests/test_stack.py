@@ -20,6 +20,7 @@ DIRECTORIES = {
     "/releases": ("shop", 0o750),
     "/backups": ("shop", 0o700),
     "/nginx": ("shop", 0o755),
+    "/edge": ("root", 0o755),
     "/tls": ("shop", 0o755),
     "/secrets": ("root", 0o700),
 }

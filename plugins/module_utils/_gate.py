@@ -1,0 +1,138 @@
+# Copyright: (c) 2026, shipshape.stack contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The health gate at work: the Engine's events and inspections of a project in, a verdict on each service out."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from ansible_collections.shipshape.stack.plugins.module_utils import _diagnosis, _engine, _health
+from ansible_collections.shipshape.stack.plugins.module_utils._errors import StackError
+
+
+@dataclass
+class Gate:
+    """The running state of the health gate: what each container was last seen doing."""
+
+    expectations: tuple[_health.Expectation, ...]
+    replaced: frozenset[str] = frozenset()
+    """Ids of containers that go: what becomes of them is none of the gate's concern."""
+    starting: frozenset[str] = frozenset()
+    """Ids of present containers that are started: how they ended before does not count."""
+    patient: bool = False
+    """The plan changes something, which may be why a container is unhealthy: it gets its time once more."""
+    tracks: dict[str, _health.Track] = field(default_factory=dict)
+    mending: set[str] = field(default_factory=set)
+
+    def see(self, container: _engine.Container) -> None:
+        """Take over an inspected container. Exits of long ago do not count: Compose is about to start it again."""
+        started = epoch(container.started_at)
+        track = _health.Track(id=container.id, service=container.service, status="created")
+        if container.id in self.starting:
+            self.tracks[container.id] = track
+            return
+        if container.status == "restarting":
+            track = replace(track, exits=1)
+        elif container.status in ("running", "paused"):
+            track = replace(
+                track, status=container.status, health=container.health, since=started, waiting_since=started
+            )
+        elif container.status == "exited" and container.exit_code == 0:
+            track = replace(track, status="exited", since=started)
+        if track.health == "unhealthy" and self.patient:
+            self.mending.add(container.id)
+            track = replace(track, health="starting", waiting_since=0.0)
+        self.tracks[container.id] = track
+
+    def reconcile(self, containers: t.Iterable[_engine.Container]) -> None:
+        """Correct what events said by an inspection: the last events may still be on the way.
+
+        Those that come later repeat what is known by then, so the end is the same.
+        """
+        present = {container.id: container for container in containers}
+        self.tracks = {key: track for key, track in self.tracks.items() if key in present}
+        for key, container in present.items():
+            track = self.tracks.get(key) or _health.Track(id=key, service=container.service, status="created")
+            if key in self.starting and track.status == "created" and container.status not in ("running", "restarting"):
+                # Not started yet: what inspection shows is its past.
+                self.tracks[key] = track
+                continue
+            still_mending = key in self.mending and container.health == "unhealthy"
+            since = epoch(container.started_at) if track.status != container.status else track.since
+            self.tracks[key] = replace(
+                track,
+                status=track.status if container.status == "restarting" else container.status,
+                health=track.health if still_mending else container.health,
+                exit_code=container.exit_code,
+                error=container.error,
+                since=since,
+                waiting_since=0.0 if still_mending else track.waiting_since or since,
+            )
+
+    def hear(self, event: dict[str, t.Any]) -> None:
+        """Take over one Engine event. Containers that are being replaced are none of our concern."""
+        actor = event["Actor"]["Attributes"]
+        service = actor.get(_engine.SERVICE_LABEL, "")
+        known = {wanted.service for wanted in self.expectations}
+        container, action, now = event["Actor"]["ID"], event["Action"], event["timeNano"] / 1e9
+        if container in self.replaced or service not in known or actor.get(_engine.ONEOFF_LABEL) == "True":
+            return
+        if action == "kill" and not _health.asks_to_stop(actor.get("signal", "")):
+            return
+        track = self.tracks.get(container) or _health.Track(id=container, service=service, status="created")
+        after = _health.advance(track, action, exit_code=int(actor.get("exitCode", 0)), now=now)
+        if after is None:
+            self.tracks.pop(container, None)
+        else:
+            self.tracks[container] = after
+
+    def verdicts(self, now: float) -> list[_health.Verdict]:
+        """Return the verdict on every service of the target."""
+        return [_health.judge(wanted, self.tracks.values(), now) for wanted in self.expectations]
+
+    def wait_until(self, now: float) -> float:
+        """Return when to look again if no event comes."""
+        return _health.next_check(self.expectations, self.tracks.values(), now)
+
+    def could_not_start(self, container: str, error: str) -> None:
+        """Take over that the Engine refused to start a container."""
+        self.tracks[container] = replace(self.tracks[container], status="created", error=error)
+
+    def reached(self, service: str, condition: str, now: float) -> bool:
+        """Return whether a ``depends_on`` condition on a service is met. Compose spec: depends_on."""
+        [wanted] = [item for item in self.expectations if item.service == service]
+        if condition == "service_started":
+            running = [track for track in self.tracks.values() if track.service == service]
+            return len(running) >= wanted.replicas and all(
+                track.status == "running" or _health.is_ready(track, wanted, now) for track in running
+            )
+        # service_healthy without a healthcheck, which Compose refuses at once: having proved stable is what was meant.
+        return _health.judge(wanted, self.tracks.values(), now).status == "ready"
+
+
+def epoch(stamp: str) -> float:
+    """Return an Engine timestamp as seconds since the epoch; 0 for its zero value."""
+    if stamp.startswith("0001-"):
+        return 0.0
+    # The Engine gives nanoseconds, datetime takes microseconds at most.
+    return datetime.fromisoformat(stamp[:19] + "+00:00").timestamp()
+
+
+class GateClosed(StackError):
+    """One or more services did not become ready; ``failures`` holds the evidence of each."""
+
+    def __init__(self, failures: t.Sequence[_diagnosis.Evidence]) -> None:
+        names = ", ".join(item.service for item in failures)
+        super().__init__(
+            f"The health gate stays closed: {names} did not become ready.",
+            evidence=_diagnosis.report(failures),
+            fix=_diagnosis.diagnose(failures[0])[0].fix,
+        )
+        self.failures = tuple(failures)
+
+    def result(self) -> dict[str, t.Any]:
+        """Return the keyword arguments for ``fail_json``, with the evidence on each service."""
+        return {**super().result(), "failures": [_diagnosis.as_result(item) for item in self.failures]}

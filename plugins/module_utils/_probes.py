@@ -1,0 +1,122 @@
+# Copyright: (c) 2026, shipshape.stack contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Requests through the edge after the switch: the release has to answer as its users expect."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import socket
+import ssl
+import time
+import typing as t
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from ansible_collections.shipshape.stack.plugins.module_utils._errors import StackError
+
+BODY_LIMIT = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A request and what its answer has to be.
+
+    ``body`` is a regular expression searched for, ``json`` maps dotted keys to values, ``max_seconds`` is the ceiling
+    for the whole answer.
+    """
+
+    path: str
+    status: int = 200
+    body: str = ""
+    json: t.Mapping[str, t.Any] = field(default_factory=dict)
+    headers: t.Mapping[str, str] = field(default_factory=dict)
+    max_seconds: float = 5.0
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where the probes go: ``url`` as users write it, ``address`` (host:port) to connect to, ``ca`` to trust."""
+
+    url: str
+    address: str = ""
+    ca: str = ""
+
+
+def run(site: Site, probes: t.Sequence[Probe]) -> None:
+    """Ask the site; raise StackError at the first answer that is not as it has to be."""
+    for probe in probes:
+        started = time.monotonic()
+        try:
+            status, body = _ask(site, probe)
+        except (OSError, http.client.HTTPException) as error:
+            raise _failed(site, probe, f"no answer: {error}") from error
+        seconds = time.monotonic() - started
+        complaint = judge(probe, status, body, seconds)
+        if complaint:
+            raise _failed(site, probe, complaint, body)
+
+
+def judge(probe: Probe, status: int, body: str, seconds: float) -> str:
+    """Return what is wrong with an answer, or an empty string."""
+    if status != probe.status:
+        return f"status {status}, expected {probe.status}"
+    if seconds > probe.max_seconds:
+        return f"took {seconds:.2f} s, allowed are {probe.max_seconds:g} s"
+    if probe.body and not re.search(probe.body, body):
+        return f"the body does not match {probe.body!r}"
+    if not probe.json:
+        return ""
+    try:
+        document = json.loads(body)
+    except ValueError:
+        return "the body is not JSON"
+    for key, expected in probe.json.items():
+        found = _value(document, key)
+        if found != expected:
+            return f"{key} is {json.dumps(found)}, expected {json.dumps(expected)}"
+    return ""
+
+
+def _value(document: t.Any, key: str) -> t.Any:
+    for part in key.split("."):
+        if isinstance(document, dict):
+            document = document.get(part)
+        elif isinstance(document, list) and part.isdigit() and int(part) < len(document):
+            document = document[int(part)]
+        else:
+            return None
+    return document
+
+
+def _ask(site: Site, probe: Probe) -> tuple[int, str]:
+    url = urlsplit(site.url)
+    secure = url.scheme == "https"
+    host = url.hostname or ""
+    port = url.port or (443 if secure else 80)
+    address, _colon, other_port = site.address.rpartition(":") if site.address else (host, ":", str(port))
+    connection = http.client.HTTPConnection(host, port, timeout=probe.max_seconds)
+    sock = socket.create_connection((address.strip("[]"), int(other_port)), timeout=probe.max_seconds)
+    if secure:
+        try:
+            sock = ssl.create_default_context(cafile=site.ca or None).wrap_socket(sock, server_hostname=host)
+        except BaseException:
+            sock.close()
+            raise
+    connection.sock = sock
+    try:
+        connection.request("GET", url.path.rstrip("/") + probe.path, headers={"Host": url.netloc, **probe.headers})
+        answer = connection.getresponse()
+        return answer.status, answer.read(BODY_LIMIT).decode(errors="replace")
+    finally:
+        connection.close()
+
+
+def _failed(site: Site, probe: Probe, complaint: str, body: str = "") -> StackError:
+    return StackError(
+        f"The new release does not answer as it has to: GET {site.url.rstrip('/')}{probe.path}: {complaint}.",
+        evidence=body[:500],
+        fix="Correct the release, or the probe if it expects the wrong thing.",
+    )
