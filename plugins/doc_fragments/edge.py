@@ -29,7 +29,9 @@ options:
         description: Directory whose files are brought into O(edge.directory) with the switch; others are removed there.
         type: path
       upstreams:
-        description: Port by service of those nginx sends requests to.
+        description:
+          - Port by service of those nginx sends requests to.
+          - A service that the project does not have is left out, as in a release of before it was added.
         type: dict
         required: true
       certificates:

@@ -117,8 +117,7 @@ def epoch(stamp: str) -> float:
     """Return an Engine timestamp as seconds since the epoch; 0 for its zero value."""
     if stamp.startswith("0001-"):
         return 0.0
-    # The Engine gives nanoseconds, datetime takes microseconds at most.
-    return datetime.fromisoformat(stamp[:19] + "+00:00").timestamp()
+    return datetime.fromisoformat(stamp).timestamp()
 
 
 class GateClosed(StackError):

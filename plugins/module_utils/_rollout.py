@@ -66,6 +66,7 @@ class Target:
     expectations: tuple[_health.Expectation, ...]
     present: tuple[_engine.Container, ...]
     changes: tuple[_plan.Change, ...]
+    edge: _edge.Edge | None
     memory: _memory.Memory
     origins: t.Mapping[str, _memory.Origin]
 
@@ -85,7 +86,10 @@ def prepare(client: t.Any, project: _compose.Project, options: Options) -> Targe
     services: dict[str, t.Any] = model["services"]
     named = {*options.services, *options.strategies}
     if options.edge:
-        named |= {options.edge.service, *options.edge.upstreams}
+        named.add(options.edge.service)
+        # A release of before may lack a service that the edge knows today.
+        known = {name: port for name, port in options.edge.upstreams.items() if name in services}
+        options = replace(options, edge=replace(options.edge, upstreams=known))
     unknown = sorted(named - set(services))
     if unknown:
         raise StackError(
@@ -141,9 +145,22 @@ def prepare(client: t.Any, project: _compose.Project, options: Options) -> Targe
         if (files := _memory.changed_files(memory.origins[item.id], origins[item.service]))
     }
     changes = _plan.plan(desired, looked_at, remove_orphans=options.remove_orphans, outdated=outdated)
-    if options.edge and options.edge.service in chosen:
+    if options.edge:
+        if options.edge.service not in chosen:
+            # Not asked for, yet it has to switch.
+            changes.append(_plan.Change(options.edge.service, "unchanged"))
         changes = _plan.reload(changes, options.edge.service, _reasons_to_reload(options, present, changes))
-    return Target(model["name"], services, desired, expectations, tuple(present), tuple(changes), memory, origins)
+    return Target(
+        name=model["name"],
+        services=services,
+        desired=desired,
+        expectations=expectations,
+        present=tuple(present),
+        changes=tuple(changes),
+        edge=options.edge,
+        memory=memory,
+        origins=origins,
+    )
 
 
 def _reasons_to_reload(
@@ -228,7 +245,7 @@ class Rollout:
             self._switch()
             self._prove()
         except BaseException as error:
-            self._pool.shutdown(wait=True)
+            self._pool.shutdown(wait=True, cancel_futures=True)
             serving = self._return(error)
             if isinstance(error, StackError):
                 error.serving = serving
@@ -325,9 +342,10 @@ class Rollout:
             for name, dependency in (self._target.services[service].get("depends_on") or {}).items()
             if name in self._target.services and dependency.get("required", True)
         }
-        edge = self._options.edge
+        edge = self._target.edge
         if edge and service == edge.service:
-            needs |= dict.fromkeys(edge.upstreams, "service_healthy")
+            looked_at = {wanted.service for wanted in self._target.desired}
+            needs |= {name: "service_healthy" for name in edge.upstreams if name in looked_at}
         return all(
             name not in self._waiting and name not in self._busy and self._gate.reached(name, condition, now)
             for name, condition in needs.items()
@@ -343,7 +361,7 @@ class Rollout:
                 flags = ["--no-recreate"] if change.action == "create" else []
                 replicas = next(item.replicas for item in self._target.desired if item.service == service)
                 _compose.create(self._project, {service: replicas}, *flags, timeout=self._options.wait_timeout)
-            if self._options.edge and service == self._options.edge.service:
+            if self._target.edge and service == self._target.edge.service:
                 self._write_edge()
             refused = {}
             if change.create and _strategy.needs_compose_to_start(self._target.services[service]):
@@ -389,7 +407,7 @@ class Rollout:
 
     def _write_edge(self) -> bool:
         """Bring the edge's files up to date; return whether anything changed."""
-        edge = self._options.edge
+        edge = self._target.edge
         assert edge is not None
         live, files = edge.live(), edge.files(_names(self._serving()))
         if live == files:
@@ -401,8 +419,8 @@ class Rollout:
 
     def _switch(self) -> None:
         """Let the edge send requests to the new containers, and no more to the old."""
-        edge = self._options.edge
-        if edge is None or edge.service not in {wanted.service for wanted in self._target.desired}:
+        edge = self._target.edge
+        if edge is None:
             return
         wrote = self._write_edge()
         if self._target.change(edge.service).action not in ("reload", "unchanged"):
@@ -415,7 +433,7 @@ class Rollout:
             self._say(f"{edge.service}: reloaded in {time.time() - begun:.1f} s{left}")
 
     def _edges(self) -> list[_engine.Container]:
-        edge = self._options.edge
+        edge = self._target.edge
         assert edge is not None
         return [item for item in self._serving() if item.service == edge.service and item.status == "running"]
 
@@ -430,9 +448,10 @@ class Rollout:
         begun = time.time()
         until = begun + self._options.stable_for if renewed else begun
         drained = not self._draining
-        drain_timeout = self._options.edge.drain_timeout if self._options.edge else 0.0
+        drain_timeout = self._target.edge.drain_timeout if self._target.edge else 0.0
         if not drained:
-            threading.Thread(target=self._drain, args=(drain_timeout,), daemon=True).start()
+            old, self._draining = self._draining, {}
+            threading.Thread(target=self._drain, args=(old, drain_timeout), daemon=True).start()
         names = {change.service for change in renewed}
         if renewed:
             seconds = self._options.stable_for
@@ -456,8 +475,9 @@ class Rollout:
         what = f"exited with code {fallen[0].exit_code}" if fallen else f"is {verdict.reason}"
         return f"{what} {seconds:.1f} s after it was ready"
 
-    def _drain(self, timeout: float) -> None:
-        _edge.drained(self._draining, timeout)
+    def _drain(self, old: dict[int, int], timeout: float) -> None:
+        _edge.drained(old, timeout)
+        _edge.close(old)
         self._stream.put({"Action": _DRAINED})
 
     def _retire(self) -> None:
@@ -495,8 +515,8 @@ class Rollout:
         for container in self._stopped:
             self._unblock(container, ids)
         switched = self._files_before is not None
-        if self._options.edge and self._files_before is not None:
-            self._options.edge.write(self._files_before)
+        if self._target.edge and self._files_before is not None:
+            self._target.edge.write(self._files_before)
             for container in self._edges():
                 if container.id in ids:
                     _edge.close(_edge.reload(self._client, container))
@@ -527,7 +547,7 @@ class Rollout:
                 if container.service in again:
                     gate.see(container)
             while any(verdict.status == "waiting" for verdict in gate.verdicts(time.time())):
-                event = stream.next(gate.wait_until(time.time()) - time.time())
+                event = stream.next(min(gate.wait_until(time.time()) - time.time(), REPORT_SECONDS))
                 if event is not None:
                     gate.hear(event)
         sick = {verdict.service: verdict.reason for verdict in gate.verdicts(time.time()) if verdict.status != "ready"}
