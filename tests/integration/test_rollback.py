@@ -153,7 +153,6 @@ def test_rollback_goes_to_the_release_before_and_the_next_deploy_forward_again(s
 
     done = stack.play("rollback")
     assert done.returncode == 0
-    assert "Migrate the database" not in done.output or done.counter("skipped") > 0
     assert f"release {first}" in done.output
     assert (stack.current(), stack.version()) == (first, "one")
     after = stack.containers()
@@ -293,9 +292,8 @@ def test_migration_waits_for_a_deploy_of_the_code_that_needs_it(stack: Stack) ->
     assert "In force: 0004. The release was deployed with: 0003." in refused.output
 
     # As the refusal says.
-    for command in ("alembic downgrade 0003",):
-        compose = ("compose", "--project-directory", str(stack.root / "current"))
-        docker(*compose, "run", "--rm", "--no-deps", "backend", *command.split())
+    compose = ("compose", "--project-directory", str(stack.root / "current"))
+    docker(*compose, "run", "--rm", "--no-deps", "backend", "alembic", "downgrade", "0003")
     assert stack.play("rollback").returncode == 0
     assert stack.current() == first
     (versions / "0004_coupons.py").unlink()
