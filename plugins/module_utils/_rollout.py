@@ -302,11 +302,8 @@ class Rollout:
             self._launch(now)
             verdicts = self._gate.verdicts(now)
             for verdict in verdicts:
-                if (
-                    verdict.status != told.get(verdict.service)
-                    and verdict.status == "ready"
-                    and _starts(self._target.change(verdict.service))
-                ):
+                is_news = verdict.status == "ready" and told.get(verdict.service) != "ready"
+                if is_news and _starts(self._target.change(verdict.service)):
                     self._say(f"{verdict.service}: ready after {now - begun:.1f} s ({verdict.reason})")
                 told[verdict.service] = verdict.status
             if now >= deadline:
