@@ -196,7 +196,9 @@ def _unknown(evidence: Evidence) -> Finding:
             f"{evidence.state}, exit code {evidence.exit_code}",
             f"Start it by hand: `docker compose run --rm {evidence.service}`.",
         )
-    proof = evidence.probes[-1] if evidence.probes and "unhealthy" in evidence.verdict else last or evidence.probes[-1]
+    failed = next((probe for probe in reversed(evidence.probes) if not probe.startswith("exit 0:")), "")
+    sick = "unhealthy" in evidence.verdict or "(starting)" in evidence.state
+    proof = failed if sick and failed else last or evidence.probes[-1]
     return Finding(
         "No known pattern matches.",
         proof[:_LONGEST_EVIDENCE],

@@ -31,7 +31,7 @@ class Gate:
         """Take over an inspected container. Exits of long ago do not count: Compose is about to start it again."""
         started = epoch(container.started_at)
         track = _health.Track(id=container.id, service=container.service, status="created")
-        if container.id in self.starting:
+        if container.id in self.starting and container.status != "paused":
             self.tracks[container.id] = track
             return
         if container.status == "restarting":
@@ -46,31 +46,6 @@ class Gate:
             self.mending.add(container.id)
             track = replace(track, health="starting", waiting_since=0.0)
         self.tracks[container.id] = track
-
-    def reconcile(self, containers: t.Iterable[_engine.Container]) -> None:
-        """Correct what events said by an inspection: the last events may still be on the way.
-
-        Those that come later repeat what is known by then, so the end is the same.
-        """
-        present = {container.id: container for container in containers}
-        self.tracks = {key: track for key, track in self.tracks.items() if key in present}
-        for key, container in present.items():
-            track = self.tracks.get(key) or _health.Track(id=key, service=container.service, status="created")
-            if key in self.starting and track.status == "created" and container.status not in ("running", "restarting"):
-                # Not started yet: what inspection shows is its past.
-                self.tracks[key] = track
-                continue
-            still_mending = key in self.mending and container.health == "unhealthy"
-            since = epoch(container.started_at) if track.status != container.status else track.since
-            self.tracks[key] = replace(
-                track,
-                status=track.status if container.status == "restarting" else container.status,
-                health=track.health if still_mending else container.health,
-                exit_code=container.exit_code,
-                error=container.error,
-                since=since,
-                waiting_since=0.0 if still_mending else track.waiting_since or since,
-            )
 
     def hear(self, event: dict[str, t.Any]) -> None:
         """Take over one Engine event. Containers that are being replaced are none of our concern."""

@@ -193,9 +193,9 @@ def judge(wanted: Expectation, tracks: t.Iterable[Track], now: float) -> Verdict
     starting = [track for track in own if track not in ready and track.waiting_since and track.status != "stopped"]
     late = [track for track in starting if now >= track.waiting_since + wanted.timeout]
     if late:
-        return Verdict(wanted.service, "timeout", f"is still {_state(late[0])} after {wanted.timeout:.0f} s")
+        return Verdict(wanted.service, "timeout", f"is still {_state(late[0], wanted)} after {wanted.timeout:.0f} s")
     pending = [track for track in own if track not in ready]
-    state = _state(pending[0]) if pending else "not created yet"
+    state = _state(pending[0], wanted) if pending else "not created yet"
     return Verdict(wanted.service, "waiting", state)
 
 
@@ -217,10 +217,11 @@ def next_check(wanted: t.Iterable[Expectation], tracks: t.Iterable[Track], now: 
     return min(moment for moment in [*moments, float("inf")] if moment > now)
 
 
-def _state(track: Track) -> str:
-    if track.status == "running" and track.health not in ("none", "healthy"):
-        return f"running ({track.health})"
-    return track.status
+def _state(track: Track, wanted: Expectation) -> str:
+    if track.status != "running" or not wanted.has_healthcheck:
+        return track.status
+    # The Engine tells of no health before the first change of it.
+    return f"running ({'starting' if track.health == 'none' else track.health})"
 
 
 def _restart(definition: t.Mapping[str, t.Any]) -> Restart:

@@ -9,6 +9,7 @@ import typing as t
 
 import pytest
 from hosts import DebianHost, debian_machine
+from rollout import SharedSite, Site
 
 
 @pytest.fixture(scope="session")
@@ -16,6 +17,19 @@ def bare_host() -> t.Iterator[DebianHost]:
     """A Debian 13 host with nothing of Docker, shared by all tests: none installs an Engine on it."""
     with debian_machine("debian13") as host:
         yield host
+
+
+@pytest.fixture(scope="module")
+def shared_site(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[SharedSite]:
+    shared = SharedSite(tmp_path_factory)
+    yield shared
+    shared.close()
+
+
+@pytest.fixture
+def site(shared_site: SharedSite) -> Site:
+    """A site that serves; the test leaves it with a version that serves, too."""
+    return shared_site.lend()
 
 
 @pytest.hookimpl(wrapper=True)

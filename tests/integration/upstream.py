@@ -1,17 +1,26 @@
 # Copyright: (c) 2026, shipshape.stack contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A service behind the edge that answers with what it was asked. Runs in a container: `python3 -c SOURCE NAME PORT`."""
+"""A service behind the edge that answers with what it was asked. Runs in a container.
+
+`python3 -c SOURCE NAME PORT [LIMIT]`; with a limit it dies of that many requests, and one.
+"""
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
 import signal
 import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+LIMIT = int(sys.argv[3]) if len(sys.argv) > 3 else 0
 TYPES = {"/large.txt": "text/plain", "/large.png": "image/png", "/large.json": "application/json"}
+
+
+served = itertools.count(1)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -26,6 +35,11 @@ class Handler(BaseHTTPRequestHandler):
             return
         body = self.rfile.read(int(self.headers["Content-Length"] or 0))
         path = self.path.partition("?")[0]
+        if LIMIT and next(served) > LIMIT:
+            print("RuntimeError: too many requests", flush=True)
+            os._exit(7)
+        if path.startswith("/slow/"):
+            time.sleep(float(path.removeprefix("/slow/")))
         asked = {"service": sys.argv[1], "method": self.command, "path": self.path, "received": len(body)}
         content = json.dumps(asked | {"headers": {key.lower(): value for key, value in self.headers.items()}}).encode()
         content = b"x" * 20_000 if path in TYPES else content
