@@ -222,18 +222,21 @@ def dying_in_silence(speaking: threading.Lock) -> t.Iterator[None]:
     """
 
     def wait_and_die(number: int, frame: t.Any) -> None:
-        speaking.acquire(timeout=1)
-        before = previous[number]
-        if callable(before):
-            before(number, frame)
-        else:
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
-        speaking.release()
+        silent = speaking.acquire(timeout=1)
+        try:
+            before = previous[number]
+            if callable(before):
+                before(number, frame)
+            else:
+                signal.signal(number, before)
+                signal.raise_signal(number)
+        finally:
+            if silent:
+                speaking.release()
 
-    previous: dict[int, t.Any] = {}
-    for number in DEADLY:
-        previous[number] = signal.signal(number, wait_and_die)
+    previous: dict[int, t.Any] = {int(number): signal.getsignal(number) for number in DEADLY}
+    for deadly in DEADLY:
+        signal.signal(deadly, wait_and_die)
     try:
         yield
     finally:
