@@ -32,6 +32,9 @@ class Gate:
         started = epoch(container.started_at)
         track = _health.Track(id=container.id, service=container.service, status="created")
         if container.id in self.starting:
+            if container.health == "unhealthy":
+                # As the Engine calls one that was paused, until its next probe.
+                self.mending.add(container.id)
             self.tracks[container.id] = track
             return
         if container.status == "restarting":
