@@ -40,33 +40,61 @@ def main() -> int:
 def readmes() -> dict[Path, str]:
     """Return the README of every role by its path."""
     return {
-        path.parents[1] / "README.md": readme(path.parents[1].name, entry_point(path))
+        path.parents[1] / "README.md": readme(path.parents[1].name, entry_point(path), others(path))
         for path in sorted(REPOSITORY.glob("roles/*/meta/argument_specs.yml"))
     }
 
 
+def entry_points(path: Path) -> dict[str, Spec]:
+    """Return all entry points of an argument_specs.yml."""
+    specs: dict[str, Spec] = yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"]
+    return specs
+
+
 def entry_point(path: Path) -> Spec:
     """Return the entry point `main` of an argument_specs.yml."""
-    spec: Spec = yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"]["main"]
-    return spec
+    return entry_points(path)["main"]
 
 
-def readme(role: str, spec: Spec) -> str:
-    """Return the README of one role."""
+def others(path: Path) -> dict[str, Spec]:
+    """Return the entry points of an argument_specs.yml that are used by `tasks_from`."""
+    return {name: spec for name, spec in entry_points(path).items() if name != "main"}
+
+
+def all_options(path: Path) -> dict[str, Spec]:
+    """Return the options of all entry points of an argument_specs.yml."""
+    return {name: option for spec in entry_points(path).values() for name, option in spec["options"].items()}
+
+
+def readme(role: str, spec: Spec, more: t.Mapping[str, Spec]) -> str:
+    """Return the README of one role; ``more`` are its entry points beside `main`."""
     options: t.Mapping[str, Spec] = spec.get("options") or {}
     parts = [
         f"# {COLLECTION}.{role}",
         f"{NOTICE}\n{spec['short_description']}.",
-        *(textwrap.fill(markdown(line), WIDTH, break_on_hyphens=False, break_long_words=False) for line in lines(spec)),
+        *paragraphs(spec),
         "## Example",
         code(spec["examples"]),
         "## Options",
         table(options),
         *long_defaults(options),
+        *(part for name, other in more.items() for part in section(name, other)),
         f"`ansible-doc -t role {COLLECTION}.{role}` shows the same. "
         "[All roles](../../README.md#roles-in-the-order-data-flows-through-them)",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def section(name: str, spec: Spec) -> list[str]:
+    """Return the section on an entry point that is used by `tasks_from`."""
+    title = f"## Entry point `{name}`"
+    return [title, f"{spec['short_description']}.", *paragraphs(spec), table(spec.get("options") or {})]
+
+
+def paragraphs(spec: Spec) -> list[str]:
+    """Return the description, filled."""
+    filled = textwrap.TextWrapper(WIDTH, break_on_hyphens=False, break_long_words=False).fill
+    return [filled(markdown(line)) for line in lines(spec)]
 
 
 def table(options: t.Mapping[str, Spec]) -> str:

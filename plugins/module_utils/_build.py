@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 import typing as t
 
@@ -13,6 +14,9 @@ from ansible_collections.shipshape.stack.plugins.module_utils._errors import Sta
 
 TAG_LENGTH = 12
 LABEL = "shipshape.stack.content"
+# BuildKit names a step when it starts and again each time it turns back to it: `#7 [build 3/5] RUN uv sync`.
+STEP = re.compile(r"#\d+ (\[(?!internal\])[^\]]+\] .+)")
+STEP_WIDTH = 120
 
 
 def tags(client: t.Any, model: dict[str, t.Any], chosen: t.Sequence[str]) -> tuple[dict[str, str], dict[str, t.Any]]:
@@ -32,9 +36,23 @@ def tags(client: t.Any, model: dict[str, t.Any], chosen: t.Sequence[str]) -> tup
     return images, builds
 
 
-def build_one(tag: str, build: _context.Build) -> float:
-    """Build one image and return the seconds it took."""
+def steps(say: t.Callable[[str], None]) -> t.Callable[[str], None]:
+    """Return a listener to the plain output of a build that says each step once, when it starts."""
+    said: set[str] = set()
+
+    def heard(line: str) -> None:
+        found = STEP.fullmatch(line.rstrip())
+        if found and found[1] not in said:
+            said.add(found[1])
+            say(found[1] if len(found[1]) <= STEP_WIDTH else f"{found[1][: STEP_WIDTH - 1]}…")
+
+    return heard
+
+
+def build_one(tag: str, build: _context.Build, say: t.Callable[[str], None]) -> float:
+    """Build one image, say what is done, and return the seconds it took."""
     started = time.monotonic()
+    name = tag.rpartition(":")[0].rpartition("/")[2]
     argv = _compose.build_argv(
         context=build.context,
         dockerfile=build.dockerfile,
@@ -44,7 +62,9 @@ def build_one(tag: str, build: _context.Build) -> float:
         secrets=build.secrets,
         labels={LABEL: tag.rsplit(":", 1)[1]},
     )
-    done = _compose.run(argv)
+    done = _compose.run_aloud(argv, steps(lambda step: say(f"{name}: {step}")))
+    took = time.monotonic() - started
+    say(f"{name}: {'built in' if done.returncode == 0 else 'failed after'} {took:.1f} s")
     if done.returncode != 0:
         known = _diagnosis.explain(done.stderr.splitlines()[::-1])
         raise StackError(
@@ -52,4 +72,4 @@ def build_one(tag: str, build: _context.Build) -> float:
             evidence=done.tail(25),
             fix=f"{known.fix if known else 'See the last lines above.'} The running stack was not touched.",
         )
-    return round(time.monotonic() - started, 1)
+    return round(took, 1)

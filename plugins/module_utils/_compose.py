@@ -11,6 +11,8 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import threading
+import time
 import typing as t
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -73,18 +75,61 @@ def run(argv: t.Sequence[str], *, cwd: str | None = None, timeout: float | None 
             check=False,
         )
     except FileNotFoundError as error:
-        raise StackError(
-            f"The command {argv[0]!r} was not found on this host.",
-            evidence=str(error),
-            fix="Apply the role shipshape.stack.docker_engine first.",
-        ) from error
+        raise _not_found(argv, error) from error
     except subprocess.TimeoutExpired as error:
-        raise StackError(
-            f"{' '.join(argv[:4])} … did not end within {timeout:g} s.",
-            evidence=(error.stderr or b"").decode(errors="replace")[-2000:],
-            fix="Look at the evidence; raise the timeout if the work is merely slow.",
-        ) from error
+        raise _too_slow(argv, error.timeout, (error.stderr or b"").decode(errors="replace")) from error
     return Completed(tuple(argv), done.returncode, done.stdout, done.stderr)
+
+
+def run_aloud(
+    argv: t.Sequence[str], heard: t.Callable[[str], None], *, cwd: str | None = None, timeout: float | None = None
+) -> Completed:
+    """Run ``argv`` as ``run`` does and pass on each line of both streams as it comes, one at a time."""
+    deadline = None if timeout is None else time.monotonic() + timeout
+    try:
+        process = subprocess.Popen(  # pylint: disable=ansible-bad-function
+            list(argv),
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+        )
+    except FileNotFoundError as error:
+        raise _not_found(argv, error) from error
+    lines: tuple[list[str], list[str]] = ([], [])
+    turn = threading.Lock()
+
+    def read(stream: t.IO[str], into: list[str]) -> None:
+        for line in stream:
+            into.append(line)
+            with turn:
+                heard(line.rstrip("\n"))
+
+    streams = (process.stdout, process.stderr)
+    readers = [
+        threading.Thread(target=read, args=(stream, into), daemon=True)
+        for stream, into in zip(streams, lines, strict=True)
+    ]
+    for reader in readers:
+        reader.start()
+
+    def remaining() -> float | None:
+        return None if deadline is None else max(0.0, deadline - time.monotonic())
+
+    try:
+        process.wait(remaining())
+        for reader in readers:
+            reader.join(remaining())
+        # A descendant may hold the streams open.
+        if any(reader.is_alive() for reader in readers):
+            raise subprocess.TimeoutExpired(argv, timeout or 0)
+    except subprocess.TimeoutExpired as error:
+        process.kill()
+        process.wait()
+        raise _too_slow(argv, timeout or 0, "".join(lines[1])) from error
+    return Completed(tuple(argv), process.returncode, "".join(lines[0]), "".join(lines[1]))
 
 
 def config(project: Project) -> dict[str, t.Any]:
@@ -191,6 +236,22 @@ def _without_references(service: t.Mapping[str, t.Any], containers: t.Mapping[st
         if kind == "service" and name in containers:
             resolved[key] = f"container:{containers[name]}"
     return resolved
+
+
+def _not_found(argv: t.Sequence[str], error: FileNotFoundError) -> StackError:
+    return StackError(
+        f"The command {argv[0]!r} was not found on this host.",
+        evidence=str(error),
+        fix="Apply the role shipshape.stack.docker_engine first.",
+    )
+
+
+def _too_slow(argv: t.Sequence[str], timeout: float, stderr: str) -> StackError:
+    return StackError(
+        f"{' '.join(argv[:4])} … did not end within {timeout:g} s.",
+        evidence=stderr[-2000:],
+        fix="Look at the evidence; raise the timeout if the work is merely slow.",
+    )
 
 
 def _checked(project: Project, *command: str, stdin: str = "") -> Completed:

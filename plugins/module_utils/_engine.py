@@ -91,9 +91,10 @@ def connect() -> t.Any:
     return client
 
 
-def containers(client: t.Any, project: str) -> list[Container]:
-    """Return the containers of a Compose project in any state, without those of ``compose run``."""
-    found = client.api.containers(all=True, filters={"label": f"{PROJECT_LABEL}={project}"})
+def containers(client: t.Any, project: str, service: str = "") -> list[Container]:
+    """Return the containers of a Compose project, or of one service, in any state; without those of ``compose run``."""
+    labels = [f"{PROJECT_LABEL}={project}", *([f"{SERVICE_LABEL}={service}"] if service else [])]
+    found = client.api.containers(all=True, filters={"label": labels})
     result = []
     for item in found:
         if item["Labels"].get(ONEOFF_LABEL) == "True":

@@ -31,10 +31,7 @@ class Gate:
         """Take over an inspected container. Exits of long ago do not count: Compose is about to start it again."""
         started = epoch(container.started_at)
         track = _health.Track(id=container.id, service=container.service, status="created")
-        if container.id in self.starting:
-            if container.health == "unhealthy":
-                # As the Engine calls one that was paused, until its next probe.
-                self.mending.add(container.id)
+        if container.id in self.starting and container.status not in ("running", "paused"):
             self.tracks[container.id] = track
             return
         if container.status == "restarting":
@@ -49,33 +46,6 @@ class Gate:
             self.mending.add(container.id)
             track = replace(track, health="starting", waiting_since=0.0)
         self.tracks[container.id] = track
-
-    def reconcile(self, containers: t.Iterable[_engine.Container]) -> None:
-        """Correct what events said by an inspection: the last events may still be on the way.
-
-        Those that come later repeat what is known by then, so the end is the same.
-        """
-        present = {container.id: container for container in containers}
-        self.tracks = {key: track for key, track in self.tracks.items() if key in present}
-        for key, container in present.items():
-            track = self.tracks.get(key) or _health.Track(id=key, service=container.service, status="created")
-            if key in self.starting and track.status == "created" and container.status not in ("running", "restarting"):
-                # Not started yet: what inspection shows is its past.
-                self.tracks[key] = track
-                continue
-            still_mending = key in self.mending and container.health == "unhealthy"
-            # Between two starts it is called unhealthy as well; its exits say more.
-            keeps_health = still_mending or container.status not in ("running", "paused")
-            since = epoch(container.started_at) if track.status != container.status else track.since
-            self.tracks[key] = replace(
-                track,
-                status=track.status if container.status == "restarting" else container.status,
-                health=track.health if keeps_health else container.health,
-                exit_code=container.exit_code,
-                error=container.error,
-                since=since,
-                waiting_since=0.0 if still_mending else track.waiting_since or since,
-            )
 
     def hear(self, event: dict[str, t.Any]) -> None:
         """Take over one Engine event. Containers that are being replaced are none of our concern."""
@@ -122,8 +92,7 @@ def epoch(stamp: str) -> float:
     """Return an Engine timestamp as seconds since the epoch; 0 for its zero value."""
     if stamp.startswith("0001-"):
         return 0.0
-    # The Engine gives nanoseconds, datetime takes microseconds at most.
-    return datetime.fromisoformat(stamp[:19] + "+00:00").timestamp()
+    return datetime.fromisoformat(stamp).timestamp()
 
 
 class GateClosed(StackError):

@@ -83,15 +83,24 @@ def database_revision(client: t.Any, project: str, database: Database) -> str:
 
 
 def upgrade(
-    client: t.Any, project: _compose.Project, name: str, service: str, command: t.Sequence[str], timeout: float
+    client: t.Any,
+    project: _compose.Project,
+    name: str,
+    service: str,
+    command: t.Sequence[str],
+    timeout: float,
+    say: t.Callable[[str], None],
 ) -> str:
-    """Run the migration once in a container of ``service`` and return its output; ``timeout`` is in seconds."""
+    """Run the migration once in a container of ``service`` and return its output; ``timeout`` is in seconds.
+
+    Each line of the output is said as it comes.
+    """
     container = f"{name}-migrate"
     # The deploy lock is ours: one that is still there was left by a run that was killed.
     _engine.remove(client, container)
     argv = _compose.run_argv(project, service, container, command)
     try:
-        done = _compose.run(argv, cwd=project.directory, timeout=timeout)
+        done = _compose.run_aloud(argv, lambda line: say(f"migrate: {line}"), cwd=project.directory, timeout=timeout)
     finally:
         _engine.remove(client, container)
     if done.returncode != 0:

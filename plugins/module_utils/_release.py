@@ -40,6 +40,14 @@ class Release:
     deployed: str = ""
 
 
+@dataclass(frozen=True)
+class Broken:
+    """A release directory whose record cannot be read, and why."""
+
+    id: str
+    reason: str
+
+
 def write_atomically(path: Path, content: str | bytes, *, mode: int = 0o640, uid: int = -1, gid: int = -1) -> bool:
     """Make ``path`` hold ``content`` with ``mode`` and owner (-1: keep); return whether anything changed.
 
@@ -118,10 +126,17 @@ def utc_now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def moment(stamp: str) -> datetime:
+    """Return the time that ``utc_now`` wrote. Raises ValueError for anything else."""
+    return datetime.strptime(stamp, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+
+
 def read(directory: Path) -> Release:
     """Return the record of a release directory."""
     try:
-        return Release(**json.loads((directory / RECORD).read_text(encoding="utf-8")))
+        release = Release(**json.loads((directory / RECORD).read_text(encoding="utf-8")))
+        _check(release, directory.name)
+        return release
     except (OSError, ValueError, TypeError) as error:
         raise StackError(
             f"The release record in {directory} cannot be read.",
@@ -130,16 +145,32 @@ def read(directory: Path) -> Release:
         ) from error
 
 
+def active_id(root: Path) -> str:
+    """Return the id of the release that `current` points at, empty before the first deploy."""
+    link = root / "current"
+    return link.resolve().name if link.exists() else ""
+
+
 def current(root: Path) -> Release | None:
     """Return the release that `current` points at, or None before the first deploy."""
     link = root / "current"
     return read(link.resolve()) if link.exists() else None
 
 
+def entries(root: Path) -> list[Release | Broken]:
+    """Return all releases, the newest first; one whose record cannot be read does not hide the others."""
+    found: list[Release | Broken] = []
+    for directory in sorted((root / "releases").glob("[!.]*/"), reverse=True):
+        try:
+            found.append(read(directory))
+        except StackError as error:
+            found.append(Broken(directory.name, error.evidence))
+    return found
+
+
 def listed(root: Path) -> list[Release]:
     """Return all whole releases, the newest first."""
-    directories = sorted((root / "releases").glob("[!.]*/" + RECORD), reverse=True)
-    return [read(path.parent) for path in directories]
+    return [item for item in entries(root) if isinstance(item, Release)]
 
 
 def stage(root: Path, release: Release, files: t.Mapping[str, str], *, uid: int, gid: int) -> Path:
@@ -182,22 +213,9 @@ def activate(root: Path, release_id: str) -> bool:
     return True
 
 
-def prune(root: Path, keep: int) -> list[str]:
-    """Remove all but the ``keep`` newest deployed releases; the current one always stays. Return the ids removed.
-
-    Of those that never were deployed only the newest is kept: nobody rolls back to them.
-    """
-    link = root / "current"
-    active = link.resolve().name if link.exists() else ""
-    removed = []
-    others = [item for item in listed(root) if item.id != active]
-    deployed = [item for item in others if item.outcome == "deployed"]
-    never = [item for item in others if item.outcome != "deployed"]
-    kept = max(keep - bool(active), 0)
-    for release in [*deployed[kept:], *never[1:]]:
-        shutil.rmtree(root / "releases" / release.id)
-        removed.append(release.id)
-    return removed
+def remove(root: Path, release_id: str) -> None:
+    """Remove the directory of a release that `current` does not point at."""
+    shutil.rmtree(root / "releases" / release_id)
 
 
 def release_id(digest: str) -> str:
@@ -207,3 +225,19 @@ def release_id(digest: str) -> str:
 
 def _json(release: Release) -> str:
     return json.dumps(asdict(release), indent=2, sort_keys=True) + "\n"
+
+
+def _check(release: Release, name: str) -> None:
+    """Raise ValueError where a record does not hold what its fields promise."""
+    texts = asdict(release)
+    images = texts.pop("images")
+    wrong = [field for field, value in texts.items() if not isinstance(value, str)]
+    if not isinstance(images, dict) or not all(isinstance(image, str) for image in images.values()):
+        wrong.append("images")
+    if wrong:
+        raise ValueError(f"{', '.join(wrong)}: not of the type that a release has there")
+    if release.id != name:
+        raise ValueError(f"it is the record of {release.id}")
+    moment(release.created)
+    if release.deployed:
+        moment(release.deployed)

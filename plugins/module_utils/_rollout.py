@@ -32,7 +32,9 @@ from ansible_collections.shipshape.stack.plugins.module_utils import (
 from ansible_collections.shipshape.stack.plugins.module_utils._errors import StackError
 from ansible_collections.shipshape.stack.plugins.module_utils._progress import Progress
 
-_STARTED, _REFUSED, _BROKEN, _DRAINED = (f"shipshape.{name}" for name in ("started", "refused", "broken", "drained"))
+_STARTED, _BROKEN, _DRAINED = (f"shipshape.{name}" for name in ("started", "broken", "drained"))
+MAKE_SECONDS = 1800.0
+"""Compose may have to pull images before it makes containers."""
 REPORT_SECONDS = 5.0
 LOG_LINES = 1000
 
@@ -61,7 +63,7 @@ class Target:
     """A project as it should be, what there is of it, and the plan that leads from there."""
 
     name: str
-    services: t.Mapping[str, t.Any]
+    model: t.Mapping[str, t.Any]
     desired: tuple[_plan.Desired, ...]
     expectations: tuple[_health.Expectation, ...]
     present: tuple[_engine.Container, ...]
@@ -69,6 +71,11 @@ class Target:
     edge: _edge.Edge | None
     memory: _memory.Memory
     origins: t.Mapping[str, _memory.Origin]
+
+    @property
+    def services(self) -> t.Mapping[str, t.Any]:
+        """Return the definitions of the services."""
+        return t.cast("t.Mapping[str, t.Any]", self.model["services"])
 
     def change(self, service: str) -> _plan.Change:
         """Return what happens to a service."""
@@ -154,10 +161,12 @@ def prepare(client: t.Any, project: _compose.Project, options: Options) -> Targe
         if options.edge.service not in chosen:
             # Not asked for, yet it has to switch.
             changes.append(_plan.Change(options.edge.service, "unchanged"))
-        changes = _plan.reload(changes, options.edge.service, _reasons_to_reload(options, present, changes))
+        changes = _plan.reload(
+            changes, options.edge.service, _reasons_to_reload(options, options.edge, present, changes)
+        )
     return Target(
         name=model["name"],
-        services=services,
+        model=model,
         desired=desired,
         expectations=expectations,
         present=tuple(present),
@@ -169,10 +178,8 @@ def prepare(client: t.Any, project: _compose.Project, options: Options) -> Targe
 
 
 def _reasons_to_reload(
-    options: Options, present: t.Sequence[_engine.Container], changes: t.Sequence[_plan.Change]
+    options: Options, edge: _edge.Edge, present: t.Sequence[_engine.Container], changes: t.Sequence[_plan.Change]
 ) -> list[str]:
-    edge = options.edge
-    assert edge is not None
     moving = {change.service for change in changes if change.action in ("create", "roll", "recreate", "remove")}
     reasons = [f"the containers of {name} change" for name in edge.upstreams if name in moving]
     gone = {item for change in changes for item in change.replaces}
@@ -273,7 +280,7 @@ class Rollout:
         }
         if count:
             self._unpause()
-            _compose.create(self._project, count, "--no-recreate", timeout=max(self._options.wait_timeout, 600))
+            _compose.create(self._project, count, "--no-recreate", timeout=MAKE_SECONDS)
         own = self._own()
         for container in own:
             self._gate.see(container)
@@ -292,8 +299,9 @@ class Rollout:
         memory.remember(new, {*(item.id for item in self._target.present), *(item.id for item in containers)})
 
     def _start_and_wait(self) -> list[_health.Verdict]:
-        deadline = time.time() + self._options.wait_timeout
+        """Start each service when its dependencies are ready, and wait until all are."""
         begun = time.time()
+        deadline = begun + self._options.wait_timeout
         told: dict[str, str] = {}
         report = begun + REPORT_SECONDS
         while True:
@@ -301,11 +309,8 @@ class Rollout:
             self._launch(now)
             verdicts = self._gate.verdicts(now)
             for verdict in verdicts:
-                if (
-                    verdict.status != told.get(verdict.service)
-                    and verdict.status == "ready"
-                    and _starts(self._target.change(verdict.service))
-                ):
+                is_news = verdict.status == "ready" and told.get(verdict.service) != "ready"
+                if is_news and _starts(self._target.change(verdict.service)):
                     self._say(f"{verdict.service}: ready after {now - begun:.1f} s ({verdict.reason})")
                 told[verdict.service] = verdict.status
             if now >= deadline:
@@ -336,7 +341,6 @@ class Rollout:
             raise event["error"]
         if action == _STARTED:
             self._busy.discard(event["service"])
-            self._gate.reconcile(self._own())
             for container, words in event["refused"].items():
                 self._gate.could_not_start(container, words)
         elif not action.startswith("shipshape."):
@@ -377,13 +381,13 @@ class Rollout:
                 replicas = next(item.replicas for item in self._target.desired if item.service == service)
                 _compose.create(self._project, {service: replicas}, *flags, timeout=self._options.wait_timeout)
             if self._target.edge and service == self._target.edge.service:
-                self._write_edge()
+                self._write_edge(self._target.edge)
             refused = {}
             if change.create and _strategy.needs_compose_to_start(self._target.services[service]):
                 _compose.start_services(self._project, [service], timeout=self._options.wait_timeout)
             else:
-                for container in self._own():
-                    if container.service == service and container.status in ("created", "exited", "paused", "dead"):
+                for container in self._own(service):
+                    if container.status in ("created", "exited", "paused"):
                         words = "" if self._is_done(container) else _engine.start(self._client, container)
                         if words:
                             refused[container.id] = words
@@ -420,10 +424,8 @@ class Rollout:
 
     # Switch
 
-    def _write_edge(self) -> bool:
+    def _write_edge(self, edge: _edge.Edge) -> bool:
         """Bring the edge's files up to date; return whether anything changed."""
-        edge = self._target.edge
-        assert edge is not None
         live, files = edge.live(), edge.files(_names(self._serving()))
         if live == files:
             return False
@@ -437,19 +439,17 @@ class Rollout:
         edge = self._target.edge
         if edge is None:
             return
-        wrote = self._write_edge()
+        wrote = self._write_edge(edge)
         if self._target.change(edge.service).action not in ("reload", "unchanged"):
             return
         if wrote or self._target.change(edge.service).action == "reload":
             begun = time.time()
-            for container in self._edges():
+            for container in self._edges(edge):
                 self._draining |= _edge.reload(self._client, container)
             left = f", {len(self._draining)} old workers finish their requests" if self._draining else ""
             self._say(f"{edge.service}: reloaded in {time.time() - begun:.1f} s{left}")
 
-    def _edges(self) -> list[_engine.Container]:
-        edge = self._target.edge
-        assert edge is not None
+    def _edges(self, edge: _edge.Edge) -> list[_engine.Container]:
         return [item for item in self._serving() if item.service == edge.service and item.status == "running"]
 
     # Prove and retire
@@ -515,7 +515,7 @@ class Rollout:
         """Bring back what ran before. Return service -> what serves it now, in words."""
         present = self._target.present
         if isinstance(error, _gate.GateClosed) and self._options.logs:
-            self._keep_logs({item.container for item in error.failures})
+            self._keep_logs(self._options.logs, {item.container for item in error.failures})
         if not present:
             # The first deploy: what came up stays for a look at it, and no traffic goes there.
             return {}
@@ -532,7 +532,7 @@ class Rollout:
         switched = self._files_before is not None
         if self._target.edge and self._files_before is not None:
             self._target.edge.write(self._files_before)
-            for container in self._edges():
+            for container in self._edges(self._target.edge):
                 if container.id in ids:
                     _edge.close(_edge.reload(self._client, container))
         for container in _engine.containers(self._client, self._target.name):
@@ -583,22 +583,21 @@ class Rollout:
                 serving[change.service] = f"its old container{', switched back' if switched else ', untouched'}"
         return serving
 
-    def _keep_logs(self, names: set[str]) -> None:
-        assert self._options.logs is not None
-        self._options.logs.mkdir(parents=True, exist_ok=True, mode=0o750)
+    def _keep_logs(self, directory: Path, names: set[str]) -> None:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o750)
         for container in self._own():
             if container.name in names:
                 text = _engine.log_tail(self._client, container.id, LOG_LINES)
-                _release.write_atomically(self._options.logs / f"{container.name}.log", text + "\n", mode=0o640)
+                _release.write_atomically(directory / f"{container.name}.log", text + "\n", mode=0o640)
 
     # What there is
 
-    def _own(self) -> list[_engine.Container]:
-        """Return the containers that are meant to stay."""
+    def _own(self, service: str = "") -> list[_engine.Container]:
+        """Return the containers that are meant to stay, of all services or of one."""
         known = {wanted.service for wanted in self._target.desired}
         return [
             item
-            for item in _engine.containers(self._client, self._target.name)
+            for item in _engine.containers(self._client, self._target.name, service)
             if item.id not in self._target.replaced and item.service in known
         ]
 

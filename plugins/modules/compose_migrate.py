@@ -40,6 +40,11 @@ options:
   cache:
     description: File that remembers the heads of each image id, so that a deploy without change starts no container.
     type: path
+  progress_file:
+    description:
+      - File to which progress is written, a line at a time. The action plugin of the same name sets it and shows the
+        lines.
+    type: path
   timeout:
     description: Seconds the migration may take.
     type: int
@@ -96,6 +101,7 @@ from ansible_collections.shipshape.stack.plugins.module_utils import (
     _rollout,
 )
 from ansible_collections.shipshape.stack.plugins.module_utils._errors import StackError
+from ansible_collections.shipshape.stack.plugins.module_utils._progress import Progress
 
 
 def migrate(module: AnsibleModule) -> dict[str, t.Any]:
@@ -145,9 +151,10 @@ def upgrade(
     before = _migration.database_revision(client, name, database)
     if before == head:
         return {"changed": False, "before": before, "after": before}
+    say = Progress(params["progress_file"]).say
     try:
         output = _migration.upgrade(
-            client, project, name, params["service"], params["command"], timeout=params["timeout"]
+            client, project, name, params["service"], params["command"], timeout=params["timeout"], say=say
         )
     except StackError as error:
         reached = _migration.database_revision(client, name, database)
@@ -175,6 +182,7 @@ def main() -> None:
             "database": {"type": "str", "required": True},
             "database_user": {"type": "str"},
             "cache": {"type": "path"},
+            "progress_file": {"type": "path"},
             "timeout": {"type": "int", "default": 600},
             "wait_timeout": {"type": "int", "default": 300},
         },

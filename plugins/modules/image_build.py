@@ -20,6 +20,11 @@ options:
     description: How many images to build at the same time.
     type: int
     default: 2
+  progress_file:
+    description:
+      - File to which progress is written, a line at a time. The action plugin of the same name sets it and shows the
+        lines.
+    type: path
   services:
     description: Services to build; empty for all that have a C(build) section.
     type: list
@@ -60,6 +65,7 @@ from concurrent.futures import ThreadPoolExecutor
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.shipshape.stack.plugins.module_utils import _build, _compose, _engine, _module
+from ansible_collections.shipshape.stack.plugins.module_utils._progress import Progress
 
 
 def main() -> None:
@@ -68,6 +74,7 @@ def main() -> None:
         argument_spec={
             **_module.PROJECT_OPTIONS,
             "jobs": {"type": "int", "default": 2},
+            "progress_file": {"type": "path"},
             "services": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
@@ -83,10 +90,10 @@ def main() -> None:
         absent = {tag: build for tag, build in builds.items() if _engine.image_id(client, tag) is None}
         durations = dict.fromkeys(absent, 0.0)
         if absent and not module.check_mode:
+            progress = Progress(module.params["progress_file"])
             with ThreadPoolExecutor(max_workers=module.params["jobs"]) as pool:
-                durations = dict(
-                    zip(absent, pool.map(lambda tag: _build.build_one(tag, absent[tag]), absent), strict=True)
-                )
+                took = pool.map(lambda tag: _build.build_one(tag, absent[tag], progress.say), absent)
+                durations = dict(zip(absent, took, strict=True))
         return {"changed": bool(absent), "images": images, "built": durations}
 
     _module.conclude(module, work)

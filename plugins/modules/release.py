@@ -13,6 +13,9 @@ description:
     absolute, C(build) replaced by the built image - and a record. When C(current) already holds exactly this content,
     nothing is written and its path is returned.
   - V(deployed) points C(current) at the release and prunes old ones. V(failed) only records the failure.
+  - With a release, the images go that were built for it and that no other release names. An image that a container was
+    made from stays, and so does every image that M(shipshape.stack.image_build) did not make. Images of the stack that
+    are older than all its releases, left over from deploys that ended before there was a release, go as well.
 version_added: 0.1.0
 author: shipshape.stack contributors (@shipshape)
 options:
@@ -43,13 +46,26 @@ options:
     description: The release, for V(deployed) and V(failed).
     type: str
   revision:
-    description: Revision of the database after the migration.
+    description:
+      - Revision of the database after the migration.
+      - Empty keeps what the record says; a release that has no revision yet takes that of the one deployed before it.
     type: str
     default: ""
   keep:
-    description: How many releases to keep.
+    description:
+      - How many deployed releases to keep. The current one and the one that a rollback leads to always stay.
+      - Of the releases that never were deployed only the newest is kept.
     type: int
     default: 5
+  keep_days:
+    description: Days after which a release is removed although O(keep) has room for it; 0 for no limit.
+    type: int
+    default: 0
+    version_added: 0.2.0
+requirements:
+  - Docker Engine 25 or newer
+  - Docker Compose 2.26 or newer
+  - Docker SDK for Python 5.0.3 or newer
 attributes:
   check_mode:
     description: Can run in check mode; nothing is written.
@@ -74,6 +90,8 @@ EXAMPLES = r"""
     root: /srv/shop
     state: deployed
     id: "{{ staged.id }}"
+    keep: 10
+    keep_days: 30
 """
 
 RETURN = r"""
@@ -97,6 +115,13 @@ pruned:
   returned: when V(deployed)
   type: list
   elements: str
+  sample: [20260101T120000Z-0a1b2c3d4e]
+pruned_images:
+  description: Tags of the images that were removed.
+  returned: when V(deployed)
+  type: list
+  elements: str
+  sample: ["shop/backend:c37b14294cdd"]
 """
 
 import getpass
@@ -104,11 +129,20 @@ import os
 import pwd
 import typing as t
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.shipshape.stack.plugins.module_utils import _compose, _module, _release, _resolve
+from ansible_collections.shipshape.stack.plugins.module_utils import (
+    _compose,
+    _engine,
+    _images,
+    _module,
+    _release,
+    _resolve,
+    _retention,
+)
 from ansible_collections.shipshape.stack.plugins.module_utils._errors import StackError
 
 
@@ -151,16 +185,53 @@ def conclude(module: AnsibleModule, root: Path) -> dict[str, t.Any]:
     active = _release.current(root)
     previous = str(root / "releases" / active.id) if active else ""
     outcome = {"id": params["id"], "path": str(path), "previous": previous}
-    if params["state"] == "deployed" and active and active.id == params["id"] and active.outcome == "deployed":
-        return {"changed": False, **outcome, "pruned": []}
-    if module.check_mode:
-        return {"changed": True, **outcome, "pruned": []}
-    release = replace(_release.read(path), outcome=params["state"], revision=params["revision"])
+    if module.check_mode and not path.exists():
+        # Staged in check mode: there is nothing to read yet.
+        release = _release.Release(params["id"], "", _release.utc_now(), "", {}, "staged")
+    else:
+        release = _release.read(path)
     if params["state"] == "failed":
-        return {"changed": _release.record(root, release), **outcome}
-    _release.record(root, replace(release, deployed=_release.utc_now()))
-    _release.activate(root, params["id"])
-    return {"changed": True, **outcome, "pruned": _release.prune(root, params["keep"])}
+        release = replace(release, outcome="failed", revision=params["revision"] or release.revision)
+        return {"changed": module.check_mode or _release.record(root, release), **outcome}
+    revision = params["revision"] or release.revision or (active.revision if active else "")
+    release = replace(release, outcome="deployed", revision=revision)
+    if release == active:
+        return {"changed": False, **outcome, "pruned": [], "pruned_images": []}
+    release = replace(release, deployed=_release.utc_now())
+    if not module.check_mode:
+        _release.record(root, release)
+        _release.activate(root, release.id)
+    return {"changed": True, **outcome, **prune(module, root, release)}
+
+
+def prune(module: AnsibleModule, root: Path, active: _release.Release) -> dict[str, list[str]]:
+    """Remove what is outdated now that ``active`` is the current release."""
+    params = module.params
+    entries = _release.entries(root)
+    others = [entry for entry in entries if isinstance(entry, _release.Release) and entry.id != active.id]
+    releases = [*others, active]
+    known = {release.id for release in releases}
+    gone = _retention.outdated(
+        releases, active.id, keep=params["keep"], keep_days=params["keep_days"], now=datetime.now(UTC)
+    )
+    if not module.check_mode:
+        for release in gone:
+            _release.remove(root, release.id)
+    kept = [release for release in releases if release not in gone]
+    broken = [root / "releases" / entry.id / _resolve.COMPOSE_FILE for entry in entries if entry.id not in known]
+    texts = [path.read_text(encoding="utf-8", errors="replace") for path in broken if path.is_file()]
+    spared = {image for text in texts for image in _retention.named_in(text)}
+    images: list[str] = []
+    # The release is deployed: what cannot be cleaned up behind it is no reason to fail.
+    try:
+        client = _engine.connect()
+        found = _images.built(client, _retention.repositories(releases))
+        for tag in _retention.unused_images(found, kept=kept, gone=gone, spared=spared):
+            if module.check_mode or _images.remove(client, tag):
+                images.append(tag)
+    except StackError as error:
+        module.warn(str(error))
+    return {"pruned": [release.id for release in gone], "pruned_images": images}
 
 
 def main() -> None:
@@ -176,6 +247,7 @@ def main() -> None:
             "id": {"type": "str"},
             "revision": {"type": "str", "default": ""},
             "keep": {"type": "int", "default": 5},
+            "keep_days": {"type": "int", "default": 0},
         },
         required_if=[
             ("state", "staged", ("project_src", "owner")),

@@ -24,6 +24,7 @@ import jinja2
 import pytest
 import yaml
 
+from ansible_collections.shipshape.stack.docs import generate_role_readmes as generator
 from ansible_collections.shipshape.stack.plugins.module_utils import _declaration
 from ansible_collections.shipshape.stack.tests.documents import documents
 from ansible_collections.shipshape.stack.tests.documents.documents import DOCUMENTS, REPOSITORY, Snippet
@@ -226,8 +227,7 @@ def ansible(command: tuple[str, ...], at: Path) -> tuple[bool, str]:
 def options() -> dict[str, dict[str, t.Any]]:
     """Return the options of each role with their specs."""
     return {
-        path.parents[1].name: yaml.safe_load(path.read_text())["argument_specs"]["main"]["options"]
-        for path in REPOSITORY.glob("roles/*/meta/argument_specs.yml")
+        path.parents[1].name: generator.all_options(path) for path in REPOSITORY.glob("roles/*/meta/argument_specs.yml")
     }
 
 

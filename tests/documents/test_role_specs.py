@@ -48,7 +48,7 @@ def differences(role: str, defaults: dict[str, t.Any], options: dict[str, t.Any]
 
 @pytest.mark.parametrize("role", ROLES, ids=lambda path: path.name)
 def test_defaults_and_argument_specs_are_the_same(role: Path) -> None:
-    options = generator.entry_point(role / "meta/argument_specs.yml")["options"]
+    options = generator.all_options(role / "meta/argument_specs.yml")
     found = differences(role.name, load(role / "defaults/main.yml"), options)
     assert not found, "\n".join(found)
 
@@ -76,7 +76,7 @@ def test_each_kind_of_difference_is_named(
 @pytest.mark.parametrize("role", ROLES, ids=lambda path: path.name)
 def test_readme_of_the_role_is_up_to_date(role: Path) -> None:
     path = role / "README.md"
-    text = generator.readme(role.name, generator.entry_point(role / "meta/argument_specs.yml"))
+    text = generator.readmes()[path]
     place = path.relative_to(documents.REPOSITORY)
     assert path.exists() and path.read_text(encoding="utf-8") == text, f"{place} is stale: write it anew, ./run readmes"
 

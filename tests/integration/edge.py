@@ -93,7 +93,7 @@ class Edge:
             network=self._project,
             ports={"8080/tcp": ("127.0.0.1", None), "8443/tcp": ("127.0.0.1", None)},
             volumes={
-                str(self.root / "nginx"): {"bind": "/etc/nginx/stack", "mode": "ro"},
+                str(self.root / "edge"): {"bind": "/etc/nginx/stack", "mode": "ro"},
                 str(self.root / "tls"): {"bind": "/etc/nginx/tls", "mode": "ro"},
             },
             labels={"shipshape-test": self._project},

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -71,3 +72,38 @@ def run_play(
         playbook = Path(scratch, "play.json")
         playbook.write_text(json.dumps(play))
         return run_playbook(playbook, inventory, options=options, extra_vars=extra_vars)
+
+
+@contextlib.contextmanager
+def playing(
+    play: list[dict[str, t.Any]], *options: str, environment: dict[str, str] | None = None
+) -> t.Iterator[subprocess.Popen[str]]:
+    """Start ``play`` on this machine, with a pipe for each of its outputs; end it at last."""
+    with tempfile.TemporaryDirectory(prefix="play-") as scratch:
+        inventory, playbook = Path(scratch, "inventory.json"), Path(scratch, "play.json")
+        inventory.write_text(json.dumps({"all": {"hosts": {"localhost": LOCAL}}}))
+        playbook.write_text(json.dumps(play))
+        command = [
+            str(Path(sys.executable).with_name("ansible-playbook")),
+            "-i",
+            str(inventory),
+            str(playbook),
+            *options,
+        ]
+        settings = {"ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+        # Who waits for a line that never comes sees the end of the outputs.
+        settings |= {"ANSIBLE_TASK_TIMEOUT": "60", **(environment or {})}
+        process = subprocess.Popen(
+            command,
+            cwd=REPOSITORY,
+            env=os.environ | settings,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        with process:
+            try:
+                yield process
+            finally:
+                process.terminate()

@@ -161,17 +161,21 @@ def test_change_recreates_only_its_service_and_check_mode_tells_the_same_plan(st
     assert done["actions"] == checked["actions"]
     assert done["actions"] == [
         {"service": "db", "action": "unchanged", "reasons": []},
-        {"service": "web", "action": "recreate", "reasons": ["configuration changed"]},
+        {
+            "service": "web",
+            "action": "recreate",
+            "reasons": ["configuration changed"],
+            "strategy": "recreate: runs to its end",
+        },
         {"service": "old", "action": "remove", "reasons": ["no longer part of the project"]},
     ]
     after, name = stack.containers(), stack.name
-    assert set(after) == {f"{name}-web-1", f"{name}-db-1"}
+    assert set(after) == {f"{name}-web-2", f"{name}-db-1"}
     assert after[f"{name}-db-1"] == before[f"{name}-db-1"]
-    assert after[f"{name}-web-1"] != before[f"{name}-web-1"]
     assert done["diff"] == checked["diff"]
     old, new = (set(done["diff"][side].splitlines()) for side in ("before", "after"))
-    assert {line.split(":")[0] for line in old - new} == {"web", "old"}
-    assert {line.split(":")[0] for line in new - old} == {"web"}
+    assert {line.split(":")[0] for line in old - new} == {"old.image"}
+    assert new - old == {'web.environment.LEVEL: "debug"'}
 
 
 def test_dependent_that_compose_restarts_on_purpose_is_no_failure(stack: Project, image: str) -> None:
@@ -192,7 +196,7 @@ def test_scaling_keeps_the_containers_that_stay(stack: Project, image: str) -> N
     before = stack.containers()
     stack.declare({"web": sleeper(image, scale=10)})
     result = stack.up()
-    assert [(item["action"], item["reasons"]) for item in result["actions"]] == [("scale", ["11 of 10 replicas"])]
+    assert [(item["action"], item["reasons"]) for item in result["actions"]] == [("remove", ["11 of 10 replicas"])]
     del before[f"{stack.name}-web-11"]
     assert stack.containers() == before
 

@@ -15,20 +15,31 @@ from hosts import docker
 from modules import Result, run_module
 
 ROOT = Path("/srv/shop")
-SQL = ("exec", "shop-db-1", "psql", "-U", "shop", "-d", "shop", "-qc")
 
 
 def status(*options: str, **arguments: t.Any) -> Result:
     declared = {
         "root": str(ROOT),
         "project_src": str(ROOT / "project"),
-        "include": {"nginx": str(ROOT / "nginx")},
+        "include": {"nginx": str(ROOT / "edge")},
         "database": "shop",
         "cache": str(ROOT / "alembic_heads.json"),
-        "nginx": "nginx",
-        "nginx_files": [str(ROOT / "nginx"), str(ROOT / "tls")],
+        "strategies": {"worker": "rolling"},
+        "edge": {
+            "directory": str(ROOT / "nginx"),
+            "source": str(ROOT / "edge"),
+            "certificates": [str(ROOT / "tls")],
+            "upstreams": {"backend": 8000, "frontend": 8080},
+        },
     }
     return run_module("deploy_status", *options, **(declared | arguments))
+
+
+def container_of(service: str) -> str:
+    """Return the name of a container of the demo: its number grows with each rollout."""
+    labels = ("com.docker.compose.project=shop", f"com.docker.compose.service={service}")
+    filters = [word for label in labels for word in ("--filter", f"label={label}")]
+    return docker("ps", "--all", *filters, "--format", "{{.Names}}")
 
 
 @contextlib.contextmanager
@@ -68,17 +79,18 @@ def a_certificate_of_now() -> t.Iterator[None]:
 
 @contextlib.contextmanager
 def a_stopped_frontend() -> t.Iterator[None]:
-    docker("stop", "shop-frontend-1")
+    frontend = container_of("frontend")
+    docker("stop", frontend)
     try:
         yield
     finally:
-        docker("start", "shop-frontend-1")
+        docker("start", frontend)
         docker("compose", "--project-directory", str(ROOT / "current"), "up", "--detach", "--wait", "--no-recreate")
 
 
 @contextlib.contextmanager
 def an_orphan() -> t.Iterator[None]:
-    image = docker("inspect", "--format", "{{.Image}}", "shop-redis-1")
+    image = docker("inspect", "--format", "{{.Image}}", container_of("redis"))
     labels = ("com.docker.compose.project=shop", "com.docker.compose.service=ghost", "com.docker.compose.oneoff=False")
     options = [word for label in labels for word in ("--label", label)]
     docker("create", "--name", "shop-ghost-1", *options, image)
@@ -90,11 +102,12 @@ def an_orphan() -> t.Iterator[None]:
 
 @contextlib.contextmanager
 def an_older_revision() -> t.Iterator[None]:
-    docker(*SQL, "UPDATE alembic_version SET version_num = '0002'")
+    sql = ("exec", container_of("db"), "psql", "-U", "shop", "-d", "shop", "-qc")
+    docker(*sql, "UPDATE alembic_version SET version_num = '0002'")
     try:
         yield
     finally:
-        docker(*SQL, "UPDATE alembic_version SET version_num = '0003'")
+        docker(*sql, "UPDATE alembic_version SET version_num = '0003'")
 
 
 def record() -> Path:
@@ -103,14 +116,14 @@ def record() -> Path:
 
 CHANGES: dict[str, tuple[t.Callable[[], contextlib.AbstractContextManager[None]], str]] = {
     "edge configuration": (
-        lambda: edited(ROOT / "nginx/conf.d/redirect.conf", "Plain http", "plain http"),
+        lambda: edited(ROOT / "edge/conf.d/redirect.conf", "Plain http", "plain http"),
         "the current release is not the declared project",
     ),
     "project": (
         lambda: edited(ROOT / "project/compose.yaml", "replicas: 1", "replicas: 2"),
         "the current release is not the declared project",
     ),
-    "certificate not loaded": (a_certificate_of_now, "nginx has not loaded its newest files"),
+    "certificate not loaded": (a_certificate_of_now, "nginx: files are newer than what nginx has loaded"),
     "secret": (another_secret, "the current release is not the declared project"),
     "failed release": (
         lambda: edited(record(), '"outcome": "deployed"', '"outcome": "failed"'),

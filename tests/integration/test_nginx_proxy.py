@@ -358,11 +358,11 @@ def test_second_run_changes_nothing_and_starts_no_container(
 
 
 def test_running_edge_takes_a_change_with_a_reload(edge: Edge, images: dict[str, str]) -> None:
-    inode = (edge.root / "nginx").stat().st_ino
+    inode = (edge.root / "edge").stat().st_ino
     outcome = configure(edge.root, images["nginx"], "--diff", nginx_proxy_api_strip_prefix=False)
     assert (outcome.returncode, outcome.counter("changed")) == (0, 1)
     assert "+        proxy_pass http://stack_backend;" in outcome.output
-    assert (edge.root / "nginx").stat().st_ino == inode
+    assert (edge.root / "edge").stat().st_ino == inode
     edge.reload()
     edge.wait_for(lambda: edge.get("/api/items").json().get("path") == "/api/items")
     assert "x-forwarded-prefix" not in edge.get("/api/items").json()["headers"]

@@ -6,9 +6,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import time
 import typing as t
 import uuid
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -155,3 +158,163 @@ def test_old_releases_are_pruned_and_current_stays(stack: Stack) -> None:
     result = stack.conclude("deployed", made[2], keep=2)
     assert result["pruned"] == [made[0]]
     assert {path.name for path in (stack.root / "releases").iterdir()} == set(made[1:])
+
+
+@dataclass(frozen=True)
+class Built:
+    """A stack with an image a release, all small and as image_build makes them."""
+
+    stack: Stack
+    repository: str
+
+    def image(self, content: str, tag: str = "") -> str:
+        """Make an image with this tag, and the label that says it is its content."""
+        name = self.name(tag or content)
+        file = f"FROM {self.stack.image}\nLABEL shipshape.stack.content={content} test={uuid.uuid4().hex}\n"
+        subprocess.run(["docker", "build", "--quiet", "--tag", name, "-"], input=file, text=True, check=True)
+        return name
+
+    def name(self, content: str) -> str:
+        return f"{self.repository}:{content}"
+
+    def release(self, content: str, **arguments: t.Any) -> Result:
+        """Build, stage and deploy a release; return how it was concluded."""
+        staged = self.stack.stage(images={"web": self.image(content)})
+        return {**staged, **self.stack.conclude("deployed", staged["id"], **arguments)}
+
+    def tags(self) -> set[str]:
+        return set(docker("images", self.repository, "--format", "{{.Tag}}").split())
+
+
+@pytest.fixture
+def built(stack: Stack) -> Built:
+    return Built(stack, f"{stack.project.name}/web")
+
+
+def backdate(stack: Stack, release: str, days: int) -> None:
+    """Make a release look as if it was made and deployed days ago."""
+    record = stack.record(release)
+    moment = (datetime.now(UTC) - timedelta(days=days)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    path = stack.root / "releases" / release / "release.json"
+    path.write_text(json.dumps(record | {"created": moment, "deployed": moment}))
+
+
+def test_images_go_with_the_last_release_that_names_them(built: Built) -> None:
+    first = built.release("one")
+    built.image("one", tag="by-hand")
+    second = built.release("two")
+    assert second["pruned"] == second["pruned_images"] == []
+
+    staged = built.stack.stage(images={"web": built.image("three")})
+    checked = built.stack.conclude("deployed", staged["id"], "--check", keep=2)
+    assert (checked["changed"], checked["pruned"], checked["pruned_images"]) == (
+        True,
+        [first["id"]],
+        [built.name("one")],
+    )
+    assert built.tags() == {"one", "two", "three", "by-hand"}
+
+    third = built.stack.conclude("deployed", staged["id"], keep=2)
+    assert (third["pruned"], third["pruned_images"]) == (checked["pruned"], checked["pruned_images"])
+    # The target of a rollback and its image stay, and so does what image_build did not make.
+    assert built.tags() == {"two", "three", "by-hand"}
+    again = built.stack.conclude("deployed", staged["id"], keep=2)
+    assert (again["changed"], again["pruned"], again["pruned_images"]) == (False, [], [])
+
+
+def test_image_of_a_kept_release_stays_though_one_that_goes_names_it_too(built: Built) -> None:
+    first = built.release("one")
+    built.release("two")
+    (built.stack.root / "nginx/nginx.conf").write_text("events { }\n")
+    include = {"nginx": str(built.stack.root / "nginx")}
+    staged = built.stack.stage(images={"web": built.name("one")}, include=include)
+    last = built.stack.conclude("deployed", staged["id"], keep=2)
+    assert (last["pruned"], last["pruned_images"]) == ([first["id"]], [])
+    assert built.tags() == {"one", "two"}
+
+
+@pytest.mark.parametrize("command", ["run --detach", "create"])
+def test_image_of_a_container_stays_and_goes_later(built: Built, command: str) -> None:
+    first = built.release("one")
+    name = f"{built.stack.project.name}-user"
+    docker(*command.split(), "--name", name, built.name("one"), "sleep", "600")
+    try:
+        built.release("two")
+        third = built.release("three", keep=2)
+        assert not third.get("failed")
+        assert (third["pruned"], third["pruned_images"]) == ([first["id"]], [])
+        assert "one" in built.tags()
+    finally:
+        docker("rm", "--force", "--volumes", name)
+    # Nobody uses it any more, and it is older than every release that is left.
+    assert set(built.release("four", keep=2)["pruned_images"]) == {built.name("one"), built.name("two")}
+    assert built.tags() == {"three", "four"}
+
+
+def test_leftover_of_a_failed_build_goes_when_it_is_older_than_every_release(built: Built) -> None:
+    built.image("leftover")
+    time.sleep(1)  # a record has the time in whole seconds
+    assert built.release("one")["pruned_images"] == [built.name("leftover")]
+    built.image("newer")
+    built.release("two")
+    assert built.release("three", keep=3)["pruned_images"] == []
+    assert built.tags() == {"one", "newer", "two", "three"}
+    assert set(built.release("four", keep=2)["pruned_images"]) == {built.name(it) for it in ("one", "newer", "two")}
+
+
+def test_old_release_goes_with_its_image_though_there_is_room(built: Built) -> None:
+    first, second = built.release("one"), built.release("two")
+    for release in (first, second):
+        backdate(built.stack, release["id"], 40)
+    third = built.release("three", keep=9, keep_days=30)
+    assert (third["pruned"], third["pruned_images"]) == ([first["id"]], [built.name("one")])
+
+
+def test_release_with_a_broken_record_stays_with_its_image(built: Built) -> None:
+    first = built.release("one")
+    built.release("two")
+    record = built.stack.root / "releases" / first["id"] / "release.json"
+    record.write_text("{")
+    built.release("three", keep=1)
+    last = built.release("four", keep=1)
+    assert not last.get("failed")
+    assert last["pruned_images"] == [built.name("two")]
+    assert record.parent.is_dir()
+    assert built.tags() == {"one", "three", "four"}
+
+
+def test_revision_of_the_record_is_kept_where_no_migration_ran(stack: Stack) -> None:
+    first = stack.stage()["id"]
+    stack.conclude("deployed", first, revision="0001")
+    second = stack.stage(images={"web": "shop/web:2"})["id"]
+    stack.conclude("deployed", second)
+    assert stack.record(second)["revision"] == "0001"
+    assert stack.conclude("deployed", second, revision="0002")["changed"]
+    assert stack.conclude("deployed", first)["changed"]
+    assert stack.record(first)["revision"] == "0001"
+    assert stack.conclude("failed", second)["changed"]
+    assert (stack.record(second)["revision"], stack.record(second)["outcome"]) == ("0002", "failed")
+
+
+def test_release_info_lists_every_release_with_its_record(stack: Stack) -> None:
+    nothing = run_module("release_info", root=str(stack.root))
+    assert (nothing["changed"], nothing["current"], nothing["releases"]) == (False, "", [])
+    good = stack.stage()["id"]
+    stack.conclude("deployed", good, revision="0001")
+    bad = stack.stage(images={"web": "shop/web:bad"})["id"]
+    stack.conclude("failed", bad)
+    broken = stack.root / "releases/20260101T000000Z-0123456789"
+    broken.mkdir()
+    (broken / "release.json").write_text("{}")
+
+    found = run_module("release_info", "--check", root=str(stack.root))
+    assert (found["changed"], found["current"]) == (False, good)
+    newest, deployed, unreadable = found["releases"]
+    assert deployed == {**stack.record(good), "current": True}
+    assert (newest["id"], newest["outcome"], newest["current"]) == (bad, "failed", False)
+    assert {key: unreadable[key] for key in ("id", "outcome", "current")} == {
+        "id": broken.name,
+        "outcome": "broken",
+        "current": False,
+    }
+    assert "content_hash" in unreadable["reason"]

@@ -180,7 +180,6 @@ def test_a_certificate_that_a_killed_run_did_not_load_is_loaded_by_the_next(engi
     os.utime(ROOT / "tls" / "fullchain.pem")
     outcome = site(playbook="deploy")
     assert (outcome.returncode, outcome.counter("changed")) == (0, 1)
-    assert "Let nginx load its new configuration or certificate" in outcome.output
     assert stack_containers(engine)["nginx"].id == before
     assert site(playbook="deploy").counter("changed") == 0
 

@@ -136,5 +136,6 @@ def test_own_directives_get_their_place(edge: Edge) -> None:
 
 def test_upstream_follows_the_service_to_its_new_address(edge: Edge) -> None:
     upstream = edge()["upstreams/backend.conf"]
-    assert "server backend:8000 resolve " in upstream
+    assert "include /etc/nginx/stack/servers/backend.conf;" in upstream
+    assert "server backend:8000 resolve " in edge()["servers/backend.conf"]
     assert "zone stack_backend " in upstream

@@ -48,7 +48,7 @@ def test_output_without_a_known_form_is_shown_as_it_is() -> None:
     ("line", "hint"),
     [
         ('nginx: [emerg] SSL_CTX_set1_curves_list("X25519MLKEM768") failed', "nginx_proxy_tls_groups"),
-        ('nginx: [emerg] invalid parameter "resolve" in /etc/nginx/stack/nginx.conf:2', "1.27.3"),
+        ('nginx: [emerg] invalid parameter "resolve" in /etc/nginx/stack/nginx.conf:2', "1.27.4"),
     ],
 )
 def test_refusal_by_an_image_that_is_too_old_says_so(line: str, hint: str) -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.shipshape.stack.plugins.module_utils import _plan
 from ansible_collections.shipshape.stack.plugins.module_utils._plan import Change, Desired
+from ansible_collections.shipshape.stack.plugins.module_utils._strategy import Strategy
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Container:
     exit_code: int = 0
     config_hash: str = "c1"
     image: str = "i1"
+    ports: frozenset[str] = frozenset()
 
 
 WEB = Desired("web", "c1", "i1", 1, may_finish=False)
@@ -45,17 +47,24 @@ def test_healthy_as_declared_is_unchanged() -> None:
 
 
 def test_missing_container_is_created() -> None:
-    assert only_change(WEB) == Change("web", "create", ("no container yet",))
+    assert only_change(WEB) == Change("web", "create", ("no container yet",), create=1)
 
 
 def test_other_configuration_recreates() -> None:
     assert only_change(WEB, Container("a", config_hash="c0")) == Change(
-        "web", "recreate", ("configuration changed",), ("a",)
+        "web", "recreate", ("configuration changed",), create=1, replaces=("a",), why="recreate: asked for"
     )
 
 
+def test_rolling_service_is_rolled_and_says_why() -> None:
+    rolling = replace(WEB, strategy=Strategy("rolling", "the edge switches"))
+    change = only_change(rolling, Container("a", config_hash="c0"))
+    assert (change.action, change.create, change.why) == ("roll", 1, "rolling: the edge switches")
+
+
 def test_other_image_under_the_same_tag_recreates() -> None:
-    assert only_change(WEB, Container("a", image="i0")) == Change("web", "recreate", ("image changed",), ("a",))
+    change = only_change(WEB, Container("a", image="i0"))
+    assert (change.action, change.reasons, change.replaces) == ("recreate", ("image changed",), ("a",))
 
 
 def test_image_that_is_not_here_yet_is_no_reason_to_recreate() -> None:
@@ -74,24 +83,72 @@ def test_each_reason_is_told_once() -> None:
 
 def test_too_few_replicas_scale_up() -> None:
     change = only_change(replace(WEB, replicas=3), Container("a"))
-    assert change == Change("web", "scale", ("1 of 3 replicas",), ())
+    assert change == Change("web", "create", ("1 of 3 replicas",), create=2)
 
 
 def test_too_many_replicas_scale_down_from_the_end() -> None:
     change = only_change(WEB, Container("a"), Container("b"))
-    assert change == Change("web", "scale", ("2 of 1 replicas",), ("b",))
+    assert change == Change("web", "remove", ("2 of 1 replicas",), replaces=("b",))
 
 
 def test_no_replicas_wanted_removes_all() -> None:
     change = only_change(replace(WEB, replicas=0), Container("a"))
-    assert change == Change("web", "scale", ("0 replicas wanted",), ("a",))
+    assert change == Change("web", "remove", ("0 replicas wanted",), replaces=("a",))
     assert only_change(replace(WEB, replicas=0)).action == "unchanged"
 
 
-@pytest.mark.parametrize("status", ["exited", "created", "restarting", "paused", "dead"])
+@pytest.mark.parametrize("status", ["exited", "created", "paused"])
 def test_container_that_does_not_run_is_started(status: str) -> None:
     change = only_change(WEB, Container("a", status=status, exit_code=1))
-    assert change == Change("web", "start", (f"container is {status} (exit code 1)",))
+    said = f"container is {status}" + (" (exit code 1)" if status == "exited" else "")
+    assert change == Change("web", "start", (said,), starts=("a",))
+
+
+def test_container_that_restarts_is_waited_for() -> None:
+    change = only_change(WEB, Container("a", status="restarting"))
+    assert change == Change("web", "unchanged", ("container is restarting",), waits=True)
+
+
+def test_dead_container_is_replaced() -> None:
+    change = only_change(WEB, Container("a", status="dead"))
+    assert (change.action, change.reasons, change.create) == ("recreate", ("container is dead",), 1)
+
+
+def test_container_whose_mounted_file_changed_is_replaced() -> None:
+    [change] = _plan.plan([WEB], [Container("a")], remove_orphans=True, outdated={"a": "/etc/web.conf changed"})
+    assert (change.action, change.reasons) == ("recreate", ("/etc/web.conf changed",))
+
+
+def test_service_follows_what_it_shares_or_restarts_with_whatever_the_order() -> None:
+    led = replace(WEB, follows=("db",))
+    db = Desired("db", "c2", "i1", 1, may_finish=False)
+    changes = _plan.plan([led, db], [Container("a"), Container("d", service="db")], remove_orphans=True)
+    assert [(change.action, change.reasons) for change in changes] == [
+        ("recreate", ("db changes, which it has to follow",)),
+        ("recreate", ("configuration changed",)),
+    ]
+
+
+def test_what_a_killed_run_left_is_used() -> None:
+    old, new = Container("a", config_hash="c0"), Container("b", status="created")
+    change = only_change(WEB, old, new)
+    assert (change.action, change.create, change.starts, change.replaces) == ("recreate", 0, ("b",), ("a",))
+
+
+def test_orphan_that_holds_a_port_goes_first() -> None:
+    orphan = Container("z", service="old", ports=frozenset({"80/tcp"}))
+    changes = _plan.plan([replace(WEB, ports=frozenset({"80/tcp"}))], [orphan], remove_orphans=True)
+    assert [(change.service, change.action, change.replaces) for change in changes] == [
+        ("web", "create", ("z",)),
+        ("old", "remove", ()),
+    ]
+
+
+def test_edge_is_reloaded_only_where_nothing_else_happens_to_it() -> None:
+    idle, made = Change("nginx", "unchanged"), Change("nginx", "create", ("no container yet",), create=1)
+    assert _plan.reload([idle], "nginx", ["configuration changed"])[0].action == "reload"
+    assert _plan.reload([idle], "nginx", []) == [idle]
+    assert _plan.reload([made], "nginx", ["configuration changed"]) == [made]
 
 
 def test_finished_one_shot_is_unchanged() -> None:
@@ -109,7 +166,9 @@ def test_service_that_should_run_is_started_though_it_ended_with_0() -> None:
 
 @pytest.mark.parametrize("health", ["starting", "unhealthy"])
 def test_service_that_is_not_healthy_is_waited_for(health: str) -> None:
-    assert only_change(WEB, Container("a", health=health)) == Change("web", "wait", (f"health is {health}",))
+    assert only_change(WEB, Container("a", health=health)) == Change(
+        "web", "unchanged", (f"health is {health}",), waits=True
+    )
 
 
 def test_waiting_changes_nothing_but_is_not_settled() -> None:
@@ -129,47 +188,39 @@ def test_orphans_are_removed_last_and_only_on_request() -> None:
     assert _plan.settled(_plan.plan([WEB], actual, remove_orphans=False))
 
 
-def compose_up(
-    desired: t.Sequence[Desired],
-    actual: t.Sequence[Container],
-    changes: t.Sequence[Change],
-    *,
-    remove_orphans: bool,
-    obsolete_last: bool,
+def roll_out(
+    desired: t.Sequence[Desired], actual: t.Sequence[Container], changes: t.Sequence[Change], *, steps: int = 3
 ) -> list[Container]:
-    """Do what `docker compose up` does, told of the services that change (`_rollout.apply`); it never sees the plan.
-
-    Of more containers than wanted, Compose keeps the first: older releases count the obsolete ones first, newer last.
-    """
+    """Do what a rollout does of the plan: make, start, remove. With fewer ``steps`` it is killed before the next."""
+    after = list(actual)
+    by_name = {wanted.service: wanted for wanted in desired}
     fresh = (f"new{number}" for number in itertools.count())
-    told = {change.service for change in changes if change.action not in ("unchanged", "wait", "remove")}
-    known = {wanted.service for wanted in desired}
-    after = [item for item in actual if item.service not in known and not remove_orphans]
-    for wanted in desired:
-        own = [item for item in actual if item.service == wanted.service]
-        if wanted.service not in told:
-            after += own
-            continue
-        # A service whose image is not here yet: it is pulled, and the same one is found.
-        image = wanted.image_id or (own[0].image if own else "pulled")
-        new = Container("", wanted.service, config_hash=wanted.config_hash, image=image)
-        up_to_date = [
-            item.config_hash == new.config_hash and (wanted.image_id is None or item.image == image) for item in own
-        ]
-        order = sorted(range(len(own)), key=lambda number: (up_to_date[number] != obsolete_last, number))
-        slots = [own[number] if up_to_date[number] else replace(new, id=next(fresh)) for number in order]
-        slots += [replace(new, id=next(fresh)) for _missing in range(wanted.replicas - len(slots))]
-        after += [
-            item if item.status == "running" else replace(item, status="running", health="starting")
-            for item in slots[: wanted.replicas]
-        ]
-    return after
+    made = {change.service: [next(fresh) for _new in range(change.create)] for change in changes}
+    for service, ids in made.items():
+        for number in ids if steps > 0 else ():
+            wanted = by_name[service]
+            image = wanted.image_id or next((item.image for item in actual if item.service == service), "pulled")
+            after.append(Container(number, service, "created", "none", 0, wanted.config_hash, image))
+    started = {item for change in changes for item in (*change.starts, *made[change.service])} if steps > 1 else set()
+    gone = {item for change in changes for item in change.replaces} if steps > 2 else set()
+    return [
+        replace(item, status="running", health="starting") if item.id in started else item
+        for item in after
+        if item.id not in gone
+    ]
 
 
 def time_passes(actual: t.Sequence[Container]) -> list[Container]:
     """Return the containers of a sound release some minutes later."""
     sick = ("starting", "unhealthy")
-    return [replace(item, health="healthy") if item.health in sick else item for item in actual]
+    return [
+        replace(
+            item,
+            health="healthy" if item.health in sick else item.health,
+            status="running" if item.status == "restarting" else item.status,
+        )
+        for item in actual
+    ]
 
 
 SERVICES = ["web", "db", "job"]
@@ -177,7 +228,15 @@ SERVICES = ["web", "db", "job"]
 HASHES = st.sampled_from(["c1", "c1", "c1", "c2"])
 IMAGES = st.sampled_from(["i1", "i1", "i1", "i2"])
 DESIRED = st.lists(
-    st.builds(Desired, st.sampled_from(SERVICES), HASHES, st.none() | IMAGES, st.integers(0, 3), st.booleans()),
+    st.builds(
+        Desired,
+        st.sampled_from(SERVICES),
+        HASHES,
+        st.none() | IMAGES,
+        st.integers(0, 3),
+        st.booleans(),
+        strategy=st.sampled_from([Strategy("rolling", "as asked for"), Strategy("recreate", "as asked for")]),
+    ),
     unique_by=lambda wanted: wanted.service,
     max_size=3,
 )
@@ -195,7 +254,7 @@ ACTUAL = st.lists(
     unique_by=lambda item: item.id,
     max_size=6,
 )
-CASES = (DESIRED, ACTUAL, st.booleans(), st.booleans())
+CASES = (DESIRED, ACTUAL, st.booleans())
 
 
 def is_as_declared(desired: t.Sequence[Desired], actual: t.Sequence[Container], *, remove_orphans: bool) -> bool:
@@ -215,36 +274,41 @@ def is_as_declared(desired: t.Sequence[Desired], actual: t.Sequence[Container], 
 
 
 @given(*CASES)
-@example([replace(WEB, may_finish=True)], [Container("a", status="exited")], True, True)
-def test_applying_the_plan_leaves_nothing_to_do(
-    desired: list[Desired], actual: list[Container], remove_orphans: bool, obsolete_last: bool
+@example([replace(WEB, may_finish=True)], [Container("a", status="exited")], True)
+def test_carrying_the_plan_out_leaves_nothing_to_do(
+    desired: list[Desired], actual: list[Container], remove_orphans: bool
 ) -> None:
     changes = _plan.plan(desired, actual, remove_orphans=remove_orphans)
     assert _plan.settled(changes) == is_as_declared(desired, actual, remove_orphans=remove_orphans)
-    up = compose_up(desired, actual, changes, remove_orphans=remove_orphans, obsolete_last=obsolete_last)
+    up = roll_out(desired, actual, changes)
     again = _plan.plan(desired, up, remove_orphans=remove_orphans)
     assert not _plan.changes_something(again)
-    assert _plan.settled(again) == is_as_declared(desired, up, remove_orphans=remove_orphans)
     later = time_passes(up)
     assert is_as_declared(desired, later, remove_orphans=remove_orphans)
     assert _plan.settled(_plan.plan(desired, later, remove_orphans=remove_orphans))
 
 
-@given(*CASES)
-def test_plan_says_truly_what_goes_and_what_stays(
-    desired: list[Desired], actual: list[Container], remove_orphans: bool, obsolete_last: bool
+@given(*CASES, st.integers(0, 2))
+def test_a_killed_rollout_removed_nothing_and_the_next_one_ends_the_work(
+    desired: list[Desired], actual: list[Container], remove_orphans: bool, steps: int
 ) -> None:
     changes = _plan.plan(desired, actual, remove_orphans=remove_orphans)
-    up = compose_up(desired, actual, changes, remove_orphans=remove_orphans, obsolete_last=obsolete_last)
-    actions = {change.service: change.action for change in changes}
-    left = {item.id for item in up}
-    gone = {item.id for item in actual if item.id not in left}
-    said = {item for change in changes for item in change.replaces}
-    assert said <= gone
-    # A service that is recreated and scaled down at once: which of those up to date go is Compose's choice.
-    assert all(actions[item.service] == "recreate" for item in actual if item.id in gone - said)
+    left = roll_out(desired, actual, changes, steps=steps)
+    assert {item.id for item in actual} <= {item.id for item in left}
+    left = [replace(item, id=f"left-{item.id}") for item in left]
+    up = roll_out(desired, left, _plan.plan(desired, left, remove_orphans=remove_orphans))
+    assert is_as_declared(desired, time_passes(up), remove_orphans=remove_orphans)
+
+
+@given(*CASES)
+def test_plan_says_truly_what_goes_and_what_comes(
+    desired: list[Desired], actual: list[Container], remove_orphans: bool
+) -> None:
+    changes = _plan.plan(desired, actual, remove_orphans=remove_orphans)
+    up = roll_out(desired, actual, changes)
     came = {item.service for item in up if item.id not in {before.id for before in actual}}
-    assert all(actions[service] in ("create", "recreate", "scale") for service in came)
+    assert came == {change.service for change in changes if change.create}
+    assert all(change.action in ("create", "recreate", "roll") for change in changes if change.create)
     touched = sorted(map(repr, up)) != sorted(map(repr, actual))
     assert touched == _plan.changes_something(changes)
 
@@ -257,4 +321,4 @@ def test_plan_names_each_service_once_and_why_it_changes(
     known = [wanted.service for wanted in desired]
     orphans = sorted({item.service for item in actual} - set(known)) if remove_orphans else []
     assert [change.service for change in changes] == known + orphans
-    assert all(bool(change.reasons) == (change.action != "unchanged") for change in changes)
+    assert all(bool(change.reasons) == (change.action != "unchanged" or change.waits) for change in changes)

@@ -5,18 +5,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import threading
-from dataclasses import replace
+import typing as t
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from ansible_collections.shipshape.stack.plugins.module_utils import _release
 from ansible_collections.shipshape.stack.plugins.module_utils._errors import StackError
-from ansible_collections.shipshape.stack.plugins.module_utils._release import Release
+from ansible_collections.shipshape.stack.plugins.module_utils._release import Broken, Release
 
 UID, GID = os.getuid(), os.getgid()
 HOLDER = """
@@ -44,6 +46,10 @@ def a_release(number: int, outcome: str = "deployed") -> Release:
         images={"backend": f"shop/backend:{number}"},
         outcome=outcome,
     )
+
+
+def a_record(**changes: t.Any) -> str:
+    return json.dumps(asdict(a_release(1)) | changes)
 
 
 def stage(root: Path, number: int) -> Release:
@@ -141,32 +147,7 @@ def test_leftover_of_a_killed_staging_is_no_release(root: Path) -> None:
     leftover = root / "releases/.staging-abc"
     leftover.mkdir()
     (leftover / "release.json").write_text((root / "releases" / a_release(1).id / "release.json").read_text())
-    assert len(_release.listed(root)) == 1
-    assert _release.prune(root, 1) == []
-
-
-def test_prune_keeps_the_newest_and_the_current_one(root: Path) -> None:
-    releases = {number: stage(root, number) for number in range(1, 6)}
-    _release.activate(root, releases[1].id)
-    assert _release.prune(root, 3) == [releases[3].id, releases[2].id]
-    assert [release.id for release in _release.listed(root)] == [releases[n].id for n in (5, 4, 1)]
-
-
-def test_failed_releases_do_not_push_deployed_ones_out(root: Path) -> None:
-    releases = {number: stage(root, number) for number in range(1, 6)}
-    for number in (3, 4, 5):
-        _release.record(root, replace(releases[number], outcome="failed"))
-    _release.activate(root, releases[2].id)
-    assert _release.prune(root, 2) == [releases[4].id, releases[3].id]
-    assert [release.id for release in _release.listed(root)] == [releases[n].id for n in (5, 2, 1)]
-
-
-@pytest.mark.parametrize("keep", [0, 1])
-def test_prune_never_removes_the_current_one(root: Path, keep: int) -> None:
-    only = stage(root, 1)
-    _release.activate(root, only.id)
-    assert _release.prune(root, keep) == []
-    assert _release.current(root) == only
+    assert len(_release.entries(root)) == 1
 
 
 def test_record_changes_the_outcome_once(root: Path) -> None:
@@ -176,7 +157,21 @@ def test_record_changes_the_outcome_once(root: Path) -> None:
     assert _release.read(root / "releases" / failed.id).outcome == "failed"
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"id": "x"}'])
+BROKEN = {
+    "empty": "",
+    "cut off": "{",
+    "a list": "[]",
+    "fields missing": '{"id": "x"}',
+    "of another release": a_record(id="20260109T000000Z-9000000000"),
+    "images are no map": a_record(images=["shop/backend:1"]),
+    "an image is no text": a_record(images={"backend": None}),
+    "a revision that is no text": a_record(revision=3),
+    "no time": a_record(created="yesterday"),
+    "deployed at no time": a_record(deployed="2026-13-01T00:00:00Z"),
+}
+
+
+@pytest.mark.parametrize("content", BROKEN.values(), ids=BROKEN)
 def test_broken_record_names_its_directory(root: Path, content: str) -> None:
     release = stage(root, 1)
     (root / "releases" / release.id / "release.json").write_text(content)
@@ -184,6 +179,28 @@ def test_broken_record_names_its_directory(root: Path, content: str) -> None:
         _release.read(root / "releases" / release.id)
     assert release.id in raised.value.cause
     assert raised.value.fix
+
+
+def test_broken_record_does_not_hide_the_others(root: Path) -> None:
+    first, second, third = (stage(root, number) for number in (1, 2, 3))
+    (root / "releases" / second.id / "release.json").write_text("{")
+    (root / "releases/20260104T000000Z-empty").mkdir()
+    (root / "releases/notes.txt").write_text("")
+    empty, newest, broken, oldest = _release.entries(root)
+    assert (newest, oldest) == (third, first)
+    assert isinstance(broken, Broken) and isinstance(empty, Broken)
+    assert (broken.id, empty.id) == (second.id, "20260104T000000Z-empty")
+    assert "line 1" in broken.reason
+    assert "release.json" in empty.reason
+    assert _release.listed(root) == [third, first]
+
+
+def test_id_of_the_current_one_is_known_though_its_record_is_broken(root: Path) -> None:
+    assert _release.active_id(root) == ""
+    release = stage(root, 1)
+    _release.activate(root, release.id)
+    (root / "releases" / release.id / "release.json").write_text("")
+    assert _release.active_id(root) == release.id
 
 
 def test_atomic_write_says_whether_it_changed_anything(tmp_path: Path) -> None:
