@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from hosts import docker
 from modules import Project, Result, newest_image, project, shell, sleeper
-from rollout import Events, Site, Watch, action, good, up
+from rollout import Site, Watch, action, good, up
 
 
 def test_replicas_come_and_go_without_a_lost_request(site: Site) -> None:
@@ -60,10 +60,6 @@ def test_service_of_a_profile_goes_when_it_is_switched_off(site: Site) -> None:
     site.is_settled()
 
 
-def stopped(site: Site, name: str) -> None:
-    docker("stop", "--time", "0", name)
-
-
 def killed(site: Site, name: str) -> None:
     docker("update", "--restart", "no", name)
     docker("kill", name)
@@ -78,28 +74,31 @@ def removed(site: Site, name: str) -> None:
 
 
 def renamed(site: Site, name: str) -> None:
-    docker("rename", name, f"{site.project.name}-backend-old")
+    docker("rename", name, f"{name}-by-hand")
 
 
 @pytest.mark.parametrize(
-    ("hand", "expected"),
-    [(stopped, "start"), (killed, "start"), (paused, "start"), (removed, "create"), (renamed, "unchanged")],
+    ("hand", "release", "expected"),
+    [
+        (killed, "same", "start"),
+        (killed, "next", "roll"),
+        (paused, "same", "start"),
+        (paused, "next", "roll"),
+        (removed, "same", "create"),
+        (renamed, "same", "unchanged"),
+        (renamed, "next", "roll"),
+    ],
     ids=lambda value: value if isinstance(value, str) else value.__name__,
 )
-@pytest.mark.parametrize("release", ["same", "next"])
 def test_what_a_hand_did_to_the_container_is_put_right(
-    site: Site, hand: t.Callable[[Site, str], None], expected: str, release: str
+    site: Site, hand: t.Callable[[Site, str], None], release: str, expected: str
 ) -> None:
     [name] = site.backends()
-    version = site.ask()
-    if release == "next":
-        version = site.declare_next()
-    else:
-        site.declare(site.backend(version))
+    version = site.ask() if release == "same" else site.declare_next()
+    site.declare(site.backend(version))
     hand(site, name)
     result = good(site.deploy())
-    wanted = expected if release == "same" else {"create": "create"}.get(expected, "roll")
-    assert action(result, "backend") == wanted
+    assert action(result, "backend") == expected
     site.answers(version)
     site.is_settled()
 
@@ -118,7 +117,9 @@ def test_strategy_of_the_option_goes_before_the_choice(site: Site) -> None:
     old = site.backends()
     version = site.declare_next()
     result = good(site.deploy(strategies={"backend": "recreate"}))
-    assert [item["strategy"] for item in result["actions"] if item["service"] == "backend"] == ["recreate: as asked for"]
+    assert [item["strategy"] for item in result["actions"] if item["service"] == "backend"] == [
+        "recreate: as asked for"
+    ]
     site.answers(version)
     assert not set(site.backends().values()) & set(old.values())
     site.is_settled()
