@@ -168,7 +168,7 @@ DOWN_FOR_A_MOMENT = [
 ]
 
 
-def named(cases: list[Bad]) -> t.Any:
+def named(cases: list[Bad]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("bad", cases, ids=lambda bad: bad.name.replace(" ", "-"))
 
 
@@ -384,7 +384,7 @@ def test_one_shot_that_fails_keeps_the_release_from_starting(site: Site, line: s
 
 def test_one_shot_that_succeeds_runs_once_before_the_release_and_not_again(site: Site) -> None:
     one_shot = {"migrate": shell(site.python, "echo done >>/data/runs", volumes=["data:/data"])}
-    volumes = {"data": {}}
+    volumes: dict[str, t.Any] = {"data": {}}
     for version in ("one", "two"):
         site.declare(site.backend(version, depends_on=FINISHED), others=one_shot, volumes=volumes)
         good(site.deploy())

@@ -295,7 +295,7 @@ def test_worker_finishes_its_task_and_none_is_lost_or_done_twice(stack: Project,
     declare("old")
     good(up(stack))
     over = threading.Event()
-    sent = []
+    sent: list[str] = []
 
     def produce() -> None:
         # Faster than one worker is: one is always busy.
