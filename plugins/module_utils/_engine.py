@@ -167,7 +167,8 @@ def start(client: t.Any, container: Container) -> str:
 def stop(client: t.Any, container: Container) -> None:
     """Stop a container with its own signal and grace period; one that is gone or does not run is fine."""
     with contextlib.suppress(docker.errors.NotFound):
-        if container.status == "paused":
+        # Looked at anew: a paused container would never stop, and it may have gone on, or not, since it was seen.
+        if client.api.inspect_container(container.id)["State"]["Paused"]:
             client.api.unpause(container.id)
         client.api.stop(container.id, timeout=container.stop_timeout)
 

@@ -31,7 +31,7 @@ class Gate:
         """Take over an inspected container. Exits of long ago do not count: Compose is about to start it again."""
         started = epoch(container.started_at)
         track = _health.Track(id=container.id, service=container.service, status="created")
-        if container.id in self.starting and container.status != "paused":
+        if container.id in self.starting and container.status not in ("running", "paused"):
             self.tracks[container.id] = track
             return
         if container.status == "restarting":

@@ -279,11 +279,18 @@ class Rollout:
             if change.create and not self._by_compose(change.service)
         }
         if count:
+            self._unpause()
             _compose.create(self._project, count, "--no-recreate", timeout=MAKE_SECONDS)
         own = self._own()
         for container in own:
             self._gate.see(container)
         self._remember(own)
+
+    def _unpause(self) -> None:
+        """Let paused containers go on: Compose, in making others beside them, would try to start them and give up."""
+        for container in self._target.present:
+            if container.status == "paused" and container.service in self._target.services:
+                _engine.start(self._client, container)
 
     def _remember(self, containers: t.Sequence[_engine.Container]) -> None:
         """Write down what the new containers were made from, and those of an earlier tool."""

@@ -101,6 +101,11 @@ def project(directory: Path) -> t.Iterator[Project]:
     try:
         yield it
     finally:
+        label = f"label=com.docker.compose.project={it.name}"
+        paused = docker("ps", "--quiet", "--filter", "status=paused", "--filter", label).split()
+        if paused:
+            # The Engine waits for ever for one of them to stop.
+            docker("unpause", *paused)
         docker("compose", "--project-name", it.name, "down", "--volumes", "--remove-orphans", "--timeout", "0")
         images = docker("images", "--quiet", f"{it.name}/*").split()
         if images:

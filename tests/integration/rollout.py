@@ -141,7 +141,7 @@ class Site:
         }
         return {
             "project_src": str(self.project.directory),
-            "stable_for": 1,
+            "stable_for": 0.5,
             "wait_timeout": PATIENCE,
             "edge": edge,
             **more,

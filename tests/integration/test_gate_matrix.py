@@ -168,7 +168,7 @@ DOWN_FOR_A_MOMENT = [
 ]
 
 
-def named(cases: list[Bad]) -> t.Any:
+def named(cases: list[Bad]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("bad", cases, ids=lambda bad: bad.name.replace(" ", "-"))
 
 
@@ -333,23 +333,14 @@ def test_image_of_another_architecture_is_named(site: Site, foreign_image: str) 
     site.converges()
 
 
-def test_missing_env_file_is_named_and_nothing_is_touched(site: Site) -> None:
+def test_project_that_cannot_be_read_is_named_and_nothing_is_touched(site: Site) -> None:
+    needs, back = {"nginx": {"condition": "service_started"}}, {"backend": {"condition": "service_started"}}
     site.declare(site.backend("bad", env_file=["missing.env"]))
     refused(site, "Compose cannot read the project", r"missing\.env")
-    site.converges()
-
-
-def test_invalid_yaml_is_named_and_nothing_is_touched(site: Site) -> None:
-    (site.project.directory / "compose.yaml").write_text("services:\n  backend:\n    image: [\n")
-    refused(site, "Compose cannot read the project", "line")
-    site.converges()
-
-
-def test_cycle_of_dependencies_is_named_and_nothing_is_touched(site: Site) -> None:
-    needs = {"nginx": {"condition": "service_started"}}
-    back = {"backend": {"condition": "service_started"}}
     site.declare(site.backend("bad", depends_on=needs), site.edge(depends_on=back))
     refused(site, "Compose cannot read the project", "cycle")
+    (site.project.directory / "compose.yaml").write_text("services:\n  backend:\n    image: [\n")
+    refused(site, "Compose cannot read the project", "line")
     site.converges()
 
 
@@ -393,7 +384,7 @@ def test_one_shot_that_fails_keeps_the_release_from_starting(site: Site, line: s
 
 def test_one_shot_that_succeeds_runs_once_before_the_release_and_not_again(site: Site) -> None:
     one_shot = {"migrate": shell(site.python, "echo done >>/data/runs", volumes=["data:/data"])}
-    volumes = {"data": {}}
+    volumes: dict[str, t.Any] = {"data": {}}
     for version in ("one", "two"):
         site.declare(site.backend(version, depends_on=FINISHED), others=one_shot, volumes=volumes)
         good(site.deploy())

@@ -192,7 +192,7 @@ def rolled(shared_site: SharedSite) -> Rolled:
             connection.send(b"xx")
             time.sleep(0.1)
         answer = connection.getresponse()
-        seen.upload.append(f"{answer.status} {t.cast('bytes', answer.read()).decode()}")
+        seen.upload.append(f"{answer.status} {answer.read().decode()}")
         connection.close()
 
     def keepalive() -> None:
