@@ -131,8 +131,10 @@ def advance(track: Track, action: str, *, exit_code: int, now: float) -> Track |
             return replace(track, status="exited", exit_code=exit_code, exits=track.exits + 1, waiting_since=now)
         case "oom":
             return replace(track, oom_killed=True)
-        case "pause" if track.status == "running":
-            return replace(track, status="paused", waiting_since=now)
+        case "pause" if track.status in ("running", "paused"):
+            # The Engine forgets that it is healthy without an event, and tells it anew after the next probe.
+            health = "starting" if track.health == "healthy" else track.health
+            return replace(track, status="paused", health=health, waiting_since=now)
         case "unpause" if track.status == "paused":
             return replace(track, status="running")
         case "destroy":
