@@ -220,11 +220,13 @@ def true(machines: t.Iterable[Machine]) -> dict[str, tuple[str, str, float]]:
     return found
 
 
-PAUSED_TOO_LONG: Life = [(0, "start", 1), (0, "healthy", 1), (0, "pause", 1), (0, "unpause", 1)]
+WENT_ON_AFTER_A_PAUSE: Life = [(0, "start", 1), (0, "healthy", 1), (0, "pause", 1), (0, "unpause", 1)]
+CRASHED_WHEN_HEALTHY: Life = [(0, "start", 1), (0, "healthy", 1), (0, "exit 1", 1), (0, "start", 1)]
 
 
 @given(DEFINITIONS, st.integers(1, 2), LIVES)
-@example({"restart": "always", **CHECK}, 1, PAUSED_TOO_LONG)
+@example({"restart": "always", **CHECK}, 1, WENT_ON_AFTER_A_PAUSE)
+@example({"restart": "always", **CHECK}, 1, CRASHED_WHEN_HEALTHY)
 def test_gate_that_heard_everything_knows_what_there_is(base: dict[str, t.Any], replicas: int, life: Life) -> None:
     world = World(definition(base, replicas))
     gate = world.gate()
@@ -235,7 +237,7 @@ def test_gate_that_heard_everything_knows_what_there_is(base: dict[str, t.Any], 
 
 
 @given(DEFINITIONS, st.integers(1, 2), LIVES, st.integers(0, 25), st.integers(0, 4))
-@example({"restart": "always", **CHECK}, 1, PAUSED_TOO_LONG, 3, 2)
+@example({"restart": "always", **CHECK}, 1, WENT_ON_AFTER_A_PAUSE, 3, 2)
 def test_gate_that_looked_later_comes_to_know_the_same_though_it_hears_of_some_things_twice(
     base: dict[str, t.Any], replicas: int, life: Life, looked_after: int, late: int
 ) -> None:
@@ -264,7 +266,7 @@ def test_gate_that_looked_later_comes_to_know_the_same_though_it_hears_of_some_t
 
 
 @given(DEFINITIONS, st.integers(1, 3), LIVES, st.sampled_from([0.0, 4.9, 5.0, 60.0]))
-@example({"restart": "always", **CHECK}, 1, PAUSED_TOO_LONG, 0.0)
+@example({"restart": "always", **CHECK}, 1, WENT_ON_AFTER_A_PAUSE, 0.0)
 def test_gate_never_opens_while_a_wanted_container_is_missing(
     base: dict[str, t.Any], replicas: int, life: Life, rest: float
 ) -> None:
