@@ -140,7 +140,9 @@ def advance(track: Track, action: str, *, exit_code: int, now: float) -> Track |
         case "destroy":
             return None
         case _ if action.startswith("health_status: "):
-            return replace(track, health=action.removeprefix("health_status: "))
+            health = action.removeprefix("health_status: ")
+            since = now if track.health == "healthy" != health else track.waiting_since
+            return replace(track, health=health, waiting_since=since)
         case _:
             return track
 

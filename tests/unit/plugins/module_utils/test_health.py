@@ -469,6 +469,12 @@ def test_verdict_is_the_truth(wanted: Expectation, histories: list[History], sta
     0.0,
 )
 @example(wants(), [("start", 0.0), ("pause", 9e5)], START, 0.0)
+@example(
+    wants(CHECK),
+    [("start", 0.0), ("health_status: healthy", 5.0), ("kill", 9e5), ("health_status: unhealthy", 1.0)],
+    START,
+    0.0,
+)
 def test_timeout_comes_when_the_container_was_not_ready_for_its_whole_time(
     wanted: Expectation, history: History, start: float, rest: float
 ) -> None:
@@ -476,7 +482,9 @@ def test_timeout_comes_when_the_container_was_not_ready_for_its_whole_time(
     track, observer, now = play(history, start)
     if track is None:
         return
-    undisturbed = observer.running and not any(event == "pause" for event, _passed in history)
+    # A pause, and a healthcheck that fails while it stops, begin its time anew.
+    disturbances = ("pause", "health_status: unhealthy")
+    undisturbed = observer.running and not any(event in disturbances for event, _passed in history)
     unready_since = start
     for length in range(len(history)):
         _track, before, _now = play(history[:length], start)
