@@ -25,7 +25,6 @@ class Gate:
     patient: bool = False
     """The plan changes something, which may be why a container is unhealthy: it gets its time once more."""
     tracks: dict[str, _health.Track] = field(default_factory=dict)
-    mending: set[str] = field(default_factory=set)
 
     def see(self, container: _engine.Container) -> None:
         """Take over an inspected container. Exits of long ago do not count: Compose is about to start it again."""
@@ -43,7 +42,6 @@ class Gate:
         elif container.status == "exited" and container.exit_code == 0:
             track = replace(track, status="exited", since=started)
         if track.health == "unhealthy" and self.patient:
-            self.mending.add(container.id)
             track = replace(track, health="starting", waiting_since=0.0)
         self.tracks[container.id] = track
 
@@ -58,6 +56,9 @@ class Gate:
         if action == "kill" and not _health.asks_to_stop(actor.get("signal", "")):
             return
         track = self.tracks.get(container) or _health.Track(id=container, service=service, status="created")
+        if action == "die" and track.status == "created" and track.exits:
+            # Seen restarting, and only now told of the exit.
+            return
         after = _health.advance(track, action, exit_code=int(actor.get("exitCode", 0)), now=now)
         if after is None:
             self.tracks.pop(container, None)
@@ -73,8 +74,9 @@ class Gate:
         return _health.next_check(self.expectations, self.tracks.values(), now)
 
     def could_not_start(self, container: str, error: str) -> None:
-        """Take over that the Engine refused to start a container."""
-        self.tracks[container] = replace(self.tracks[container], status="created", error=error)
+        """Take over that the Engine refused to start a container; one that is gone by now is not there any more."""
+        if container in self.tracks:
+            self.tracks[container] = replace(self.tracks[container], status="created", error=error)
 
     def reached(self, service: str, condition: str, now: float) -> bool:
         """Return whether a ``depends_on`` condition on a service is met. Compose spec: depends_on."""

@@ -131,14 +131,18 @@ def advance(track: Track, action: str, *, exit_code: int, now: float) -> Track |
             return replace(track, status="exited", exit_code=exit_code, exits=track.exits + 1, waiting_since=now)
         case "oom":
             return replace(track, oom_killed=True)
-        case "pause" if track.status == "running":
-            return replace(track, status="paused", waiting_since=now)
+        case "pause" if track.status in ("running", "paused"):
+            # The Engine forgets that it is healthy without an event, and tells it anew after the next probe.
+            health = "starting" if track.health == "healthy" else track.health
+            return replace(track, status="paused", health=health, waiting_since=now)
         case "unpause" if track.status == "paused":
             return replace(track, status="running")
         case "destroy":
             return None
         case _ if action.startswith("health_status: "):
-            return replace(track, health=action.removeprefix("health_status: "))
+            health = action.removeprefix("health_status: ")
+            since = now if track.health == "healthy" != health else track.waiting_since
+            return replace(track, health=health, waiting_since=since)
         case _:
             return track
 

@@ -107,14 +107,12 @@ def plan(
         led = [name for name in wanted.follows if name in changes and _renews(changes[name])]
         changes[wanted.service] = _change(wanted, own, outdated, led)
     result = [changes[wanted.service] for wanted in desired]
-    if not remove_orphans:
-        return result
     known = {wanted.service for wanted in desired}
-    orphans = [item for item in actual if item.service not in known]
+    orphans = [item for item in actual if item.service not in known] if remove_orphans else []
     for service in sorted({item.service for item in orphans}):
         ids = tuple(item.id for item in orphans if item.service == service)
         result.append(Change(service, "remove", ("no longer part of the project",), replaces=ids))
-    return _free_ports(result, desired, orphans)
+    return _free_ports(result, desired, actual)
 
 
 def reload(changes: t.Sequence[Change], service: str, reasons: t.Sequence[str]) -> list[Change]:
@@ -213,14 +211,17 @@ def _state(container: Actual) -> str:
     return f"{container.status} (exit code {container.exit_code})" if container.status == "exited" else container.status
 
 
-def _free_ports(changes: list[Change], desired: t.Sequence[Desired], orphans: t.Sequence[Actual]) -> list[Change]:
-    """Let a service that needs a port of an orphan replace it, so that the orphan is stopped first, not last."""
+def _free_ports(changes: list[Change], desired: t.Sequence[Desired], actual: t.Sequence[Actual]) -> list[Change]:
+    """Let a service replace what goes and holds one of its ports, so that it is stopped first: orphans and others'."""
     ports = {wanted.service: wanted.ports for wanted in desired}
+    gone = {item for change in changes for item in change.replaces}
+    going = [item for item in actual if item.id in gone]
     taken: set[str] = set()
     result = []
     for change in changes:
-        holders = [item.id for item in orphans if item.ports & ports.get(change.service, frozenset())]
-        if change.create and holders:
+        wanted = ports.get(change.service, frozenset())
+        holders = [item.id for item in going if item.service != change.service and item.ports & wanted]
+        if (change.create or change.starts) and holders:
             taken.update(holders)
             result.append(replace(change, replaces=(*change.replaces, *holders)))
         elif change.action == "remove" and change.service not in ports:

@@ -115,8 +115,9 @@ def _writes(service: t.Mapping[str, t.Any]) -> str:
 
 def _traefik(service: t.Mapping[str, t.Any]) -> bool:
     labels = service.get("labels") or {}
-    on = str(labels.get("traefik.enable", "")).lower() == "true"
-    return on or any(str(key).startswith(("traefik.http.", "traefik.tcp.")) for key in labels)
+    if "traefik.enable" in labels:
+        return str(labels["traefik.enable"]).lower() == "true"
+    return any(str(key).startswith(("traefik.http.", "traefik.tcp.")) for key in labels)
 
 
 def published(service: t.Mapping[str, t.Any]) -> frozenset[str]:

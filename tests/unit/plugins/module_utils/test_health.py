@@ -198,6 +198,12 @@ def test_paused_container_is_not_ready() -> None:
     assert verdict(wants(), "start", "pause", "unpause", now=START + 60).status == "ready"
 
 
+def test_container_that_goes_on_after_a_pause_has_to_show_again_that_it_is_healthy() -> None:
+    events = ("start", "health_status: healthy", "pause", "unpause")
+    assert verdict(wants(CHECK), *events, now=START + 5).status == "waiting"
+    assert verdict(wants(CHECK), *events, "health_status: healthy", now=START + 5).status == "ready"
+
+
 def test_all_replicas_must_be_ready() -> None:
     wanted = wants({"deploy": {"replicas": 2}} | CHECK)
     healthy = after("start", "health_status: healthy")
@@ -320,8 +326,12 @@ class Observer:
                 self.running = self.paused = False
                 self.exit_code = None if self.stop_was_asked_for else int(argument)
                 self.crashes += not self.stop_was_asked_for
-            case "pause" | "unpause":
-                self.paused = self.running and action == "pause"
+            case "pause" if self.running:
+                # Whether it was healthy before says nothing: the Engine looks anew when it goes on.
+                self.paused = True
+                self.health = "" if self.health == "healthy" else self.health
+            case "unpause":
+                self.paused = False
             case "oom":
                 self.ran_out_of_memory = True
             case "health_status:":
@@ -430,6 +440,12 @@ def play(history: History, start: float) -> tuple[Track | None, Observer, float]
 @given(EXPECTATIONS, st.lists(HISTORIES, max_size=2), EPOCH, RESTS)
 @example(wants(CHECK), [[("start", 0.0), ("kill", 9e5), ("health_status: unhealthy", 1.0)]], START, 0.0)
 @example(wants(), [[("start", 0.0), ("die 1", 1.0), ("unpause", 1.0)]], START, 60.0)
+@example(
+    wants(CHECK),
+    [[("start", 0.0), ("health_status: healthy", 1.0), ("pause", 1.0), ("unpause", 1.0)]],
+    START,
+    0.0,
+)
 @example(wants(), [[("start", 0.0), ("die 1", 1.0), ("pause", 1.0), ("unpause", 1.0)]], START, 60.0)
 def test_verdict_is_the_truth(wanted: Expectation, histories: list[History], start: float, rest: float) -> None:
     played = [play(history, start) for history in histories]
@@ -453,6 +469,12 @@ def test_verdict_is_the_truth(wanted: Expectation, histories: list[History], sta
     0.0,
 )
 @example(wants(), [("start", 0.0), ("pause", 9e5)], START, 0.0)
+@example(
+    wants(CHECK),
+    [("start", 0.0), ("health_status: healthy", 5.0), ("kill", 9e5), ("health_status: unhealthy", 1.0)],
+    START,
+    0.0,
+)
 def test_timeout_comes_when_the_container_was_not_ready_for_its_whole_time(
     wanted: Expectation, history: History, start: float, rest: float
 ) -> None:
@@ -460,7 +482,9 @@ def test_timeout_comes_when_the_container_was_not_ready_for_its_whole_time(
     track, observer, now = play(history, start)
     if track is None:
         return
-    undisturbed = observer.running and not any(event == "pause" for event, _passed in history)
+    # A pause, and a healthcheck that fails while it stops, begin its time anew.
+    disturbances = ("pause", "health_status: unhealthy")
+    undisturbed = observer.running and not any(event in disturbances for event, _passed in history)
     unready_since = start
     for length in range(len(history)):
         _track, before, _now = play(history[:length], start)

@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 import time
+import typing as t
 from pathlib import Path
 
 from ansible_collections.shipshape.stack.plugins.module_utils import _reload
@@ -23,20 +26,69 @@ def test_newest_change_looks_into_all_directories_and_not_at_notes(tmp_path: Pat
     assert _reload.newest_change([tmp_path / "nothing"]) == 0.0
 
 
-def test_youngest_worker_is_found_among_all_below_a_process() -> None:
-    before = time.time()
-    # The shell is the master, its children are named like workers.
-    script = "for _ in 1 2; do (exec -a 'nginx: worker process' sleep 30) & done; echo ready; wait"
-    with subprocess.Popen(["bash", "-c", script], stdout=subprocess.PIPE, text=True) as master:
+WORKER = "nginx: worker process"
+
+
+def child(title: str) -> str:
+    """Return the shell's words for a process of this title, which first tells its pid."""
+    return f"(echo $BASHPID '{title}'; exec -a '{title}' sleep 60) &"
+
+
+@contextlib.contextmanager
+def running(script: str, lines: int) -> t.Iterator[tuple[int, list[tuple[int, str]]]]:
+    """Run a shell script as the master; yield its pid, and pid and title of the processes that tell theirs."""
+    with subprocess.Popen(["bash", "-c", script], stdout=subprocess.PIPE, text=True, start_new_session=True) as master:
         try:
             assert master.stdout is not None
-            assert master.stdout.readline() == "ready\n"
-            moment = None
-            while moment is None and time.time() < before + 10:  # until they have become what they are called
-                moment = _reload.youngest_worker(master.pid)
+            told = [master.stdout.readline().strip().partition(" ") for _line in range(lines)]
+            yield master.pid, [(int(pid), title) for pid, _blank, title in told]
         finally:
-            subprocess.run(["pkill", "--parent", str(master.pid)], check=False)
-            master.kill()
+            os.killpg(master.pid, signal.SIGKILL)
+
+
+def eventually(look: t.Callable[[], t.Any], expected: t.Any) -> None:
+    """Look until the processes have become what they are called: a change of a title gives no event."""
+    deadline = time.monotonic() + 10
+    while (found := look()) != expected:
+        assert time.monotonic() < deadline, found
+
+
+def test_workers_are_those_that_take_new_connections() -> None:
+    others = [f"{WORKER} is shutting down", "nginx: cache manager process", "nginx: master process nginx", "php-fpm"]
+    titles = [WORKER, *others, WORKER]
+    with running(" ".join(child(title) for title in titles) + " wait", len(titles)) as (master, told):
+        eventually(lambda: sorted(_title(pid) for pid, _word in told), sorted(titles))
+        assert sorted(_reload.workers(master)) == sorted(pid for pid, title in told if title == WORKER)
+
+
+def _title(pid: int) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_text().split("\0")[0]
+
+
+def test_workers_are_found_below_an_init_and_not_beside_it() -> None:
+    with running(f"{child(WORKER)} (echo $BASHPID init; {child(WORKER)} wait) & wait", 3) as (master, told):
+        [init] = [pid for pid, title in told if title == "init"]
+        workers = sorted(pid for pid, title in told if title == WORKER)
+        eventually(lambda: sorted(_reload.workers(master)), workers)
+        [below] = _reload.workers(init)
+        assert below in workers
+
+
+def test_worker_that_has_ended_is_none_though_nobody_has_taken_notice() -> None:
+    # `exec sleep` never waits for its child: what has ended stays as a zombie.
+    with running(f"{child(WORKER)} exec sleep 60", 1) as (master, [(worker, _title)]):
+        eventually(lambda: _reload.workers(master), [worker])
+        os.kill(worker, signal.SIGKILL)
+        eventually(lambda: _reload.workers(master), [])
+        assert Path(f"/proc/{worker}").exists()
+    assert _reload.workers(master) == []
+
+
+def test_youngest_worker_is_found_among_all_below_a_process() -> None:
+    before = time.time()
+    with running(f"{child(WORKER)} {child(WORKER)} wait", 2) as (master, told):
+        eventually(lambda: sorted(_reload.workers(master)), sorted(pid for pid, _title in told))
+        moment = _reload.youngest_worker(master)
     assert moment is not None
     assert before - 0.1 <= moment <= time.time() + 0.1
 
