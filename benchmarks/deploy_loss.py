@@ -25,6 +25,7 @@ the quiet p99 of the same tool + 100 ms. Ends with 1 if ours breaks a promise.
 from __future__ import annotations
 
 import argparse
+import collections
 import concurrent.futures
 import csv
 import itertools
@@ -204,7 +205,7 @@ def stack_deploy(site: Site) -> tools.Done:
     nginx["ports"] = [{"target": 8443, "published": PORT, "protocol": "tcp", "mode": "host"}]
     del backend["restart"], nginx["restart"], nginx["depends_on"]
     stack = site.directory / "stack.yaml"
-    stack.write_text(json.dumps({"version": "3.8", "services": services}, indent=1), encoding="utf-8")
+    stack.write_text(json.dumps({"version": "3.13", "services": services}, indent=1), encoding="utf-8")
     argv = ["docker", "stack", "deploy", "--detach=false", "--quiet", "--resolve-image", "never", "-c", str(stack)]
     return tools.command([*argv, site.name])
 
@@ -318,9 +319,7 @@ class Load:
             sys.exit(f"A sender of the load failed: {[process.returncode for process in processes]}")
         found = []
         for line in outputs[0].splitlines():
-            entry = json.loads(line)
-            del entry["status"]
-            found.append(Answer(**entry))
+            found.append(Answer(**json.loads(line)))
         for (stream, (started, _)), output in zip(self.hey.items(), outputs[1:], strict=True):
             rows = list(csv.DictReader(output.splitlines()))
             for row in rows:
@@ -470,39 +469,61 @@ def prepare(tool: Tool, site: Site) -> None:
     time.sleep(2)
 
 
+@dataclass(frozen=True)
+class Observed:
+    """What happened while a case ran; moments in seconds of the epoch, events as the Engine told them."""
+
+    answers: list[Answer]
+    done: list[tools.Done]
+    loaded: float
+    began: float
+    ended: float
+    events: list[str]
+
+
+def under_load(tool: Tool, site: Site, case: Case) -> Observed:
+    """Run the steps of a case while the load goes on."""
+    # The Engine remembers 256 events, and each probe of a healthcheck is three: they are read while it runs.
+    argv = ["docker", "events", "--filter", f"label=com.docker.compose.project={site.name}", "--format", "{{json .}}"]
+    told = site.directory / "events"
+    load = Load(site, case.seconds)
+    done = []
+    with told.open("w", encoding="utf-8") as output:
+        watch = subprocess.Popen([*argv, "--filter", "type=container"], stdout=output)
+        load.start()
+        time.sleep(LEAD_SECONDS)
+        steps = case.steps(tool, site)
+        began = time.time()
+        for number, step in enumerate(steps):
+            time.sleep(1 if number else 0)
+            done.append(step())
+        ended = time.time()
+        answers = load.answers()
+        watch.terminate()
+        watch.wait()
+    return Observed(answers, done, load.started, began, ended, told.read_text(encoding="utf-8").splitlines())
+
+
 def play(tool: Tool, site: Site, case: Case, limit: float) -> Result:
-    """Run a case under load. ``limit`` is how many seconds an answer may take."""
+    """Run a case and make its row. ``limit`` is how many seconds an answer may take."""
     prepare(tool, site)
     tools.say(f"{tool.name}: {case.name}")
     before, counted = site.declared, posts(site)
-    load = Load(site, case.seconds)
-    load.start()
-    time.sleep(LEAD_SECONDS)
-    steps = case.steps(tool, site)
-    began, done = time.time(), []
-    for number, step in enumerate(steps):
-        time.sleep(1 if number else 0)
-        done.append(step())
-    ended = time.time()
-    answers = load.answers()
-    finish = load.started + case.seconds
+    seen = under_load(tool, site, case)
     version, header, served = fetch(site)
 
-    regular = [answer for answer in answers if answer.stream != "slow"]
-    good = [answer for answer in regular if not answer.reason]
-    times = sorted(answer.seconds for answer in good)
-    outage, unended = longest_outage(regular, load.started + 0.5, finish)
-    lost = [answer for answer in answers if answer.reason]
-    long = [answer for answer in answers if answer.stream == "slow"]
+    finish = seen.loaded + case.seconds
+    regular = [answer for answer in seen.answers if answer.stream != "slow"]
+    times = sorted(answer.seconds for answer in regular if not answer.reason)
+    outage, unended = longest_outage(regular, seen.loaded + 0.5, finish)
+    lost = [answer for answer in seen.answers if answer.reason]
+    long = [answer for answer in seen.answers if answer.stream == "slow"]
     posted = sum("POST" in answer.stream for answer in regular)
-    reasons: dict[str, int] = {}
-    for answer in lost:
-        reasons[answer.reason] = reasons.get(answer.reason, 0) + 1
     names = {str(site.declared.version): "new" if case.good else "bad", str(before.version): "old", "": "nothing"}
     result = Result(
         tool=tool.name,
         case=case.name,
-        sent=len(answers),
+        sent=len(seen.answers),
         lost=len(lost),
         outage=outage,
         unended=unended,
@@ -510,26 +531,26 @@ def play(tool: Tool, site: Site, case: Case, limit: float) -> Result:
         p99=percentile(times, 0.99),
         max=times[-1] if times else math.nan,
         slow=sum(seconds > limit for seconds in times),
-        deploy=ended - began if steps else 0.0,
+        deploy=seen.ended - seen.began if seen.done else 0.0,
         long_sent=len(long),
         long_answered=sum(not answer.reason for answer in long),
-        exit=",".join(str(item.code) for item in done),
+        exit=",".join(str(item.code) for item in seen.done),
         serves=names.get(version, version),
         posts_twice=max(0, posts(site) - counted - posted),
-        reasons=reasons,
+        reasons=dict(collections.Counter(answer.reason for answer in lost)),
     )
-    if ended > finish - 1:
+    if seen.ended > finish - 1:
         result.broken.append("the load ended before the deploy did")
-    result.broken += check(case, result, done, limit)
-    containers = {answer.container for answer in answers if not answer.reason and answer.container}
+    result.broken += check(case, result, seen.done, limit)
+    containers = {answer.container for answer in seen.answers if not answer.reason and answer.container}
     if case.name.startswith("scale") and len(containers) < 3:
         result.broken.append(f"only {len(containers)} containers answered")
     if case.name == "config change" and header != "2":
         result.broken.append("the changed config is not in effect")
     if case.name == "new certificate" and served.split() != site.ca.read_text(encoding="utf-8").split():
         result.broken.append("the new certificate is not in effect")
-    if tool.name == "ours" and case.name in ("good release", "rollback"):
-        result.broken += check_overhead(site, answers, before.version, began, ended)
+    if tool.name == "ours" and case.new:
+        result.broken += check_overhead(seen, str(before.version))
     return result
 
 
@@ -554,29 +575,27 @@ def check(case: Case, result: Result, done: t.Sequence[tools.Done], limit: float
     return broken
 
 
-def check_overhead(site: Site, answers: t.Sequence[Answer], old: int, began: float, ended: float) -> list[str]:
+def check_overhead(seen: Observed, old: str) -> list[str]:
     """Return the promises on the time of a rollout that are broken; print what was measured.
 
     The Engine's events say when the new container was started and ready, the answers when nothing but it was asked.
     """
-    argv = ["docker", "events", "--since", f"{began:.3f}", "--until", f"{ended:.3f}", "--format", "{{json .}}"]
-    argv += ["--filter", f"label=com.docker.compose.project={site.name}", "--filter", "type=container"]
     moments: dict[str, float] = {}
-    for event in map(json.loads, tools.run(argv).splitlines()):
+    for event in map(json.loads, seen.events):
         if event["Actor"]["Attributes"].get("com.docker.compose.service") == "backend":
             moments.setdefault(event["Action"], event["timeNano"] / 1e9)
     missing = {"start", "health_status: healthy"} - moments.keys()
     if missing:
         return [f"the Engine told no event {', '.join(sorted(missing))} of the new container"]
     ready, boot = moments["health_status: healthy"], moments["health_status: healthy"] - moments["start"]
-    good = [answer for answer in answers if answer.version and not answer.reason]
-    new = [answer.end for answer in good if answer.version != str(old)]
-    asked = [answer.start for answer in good if answer.version == str(old) and answer.stream != "slow"]
+    good = [answer for answer in seen.answers if answer.version and not answer.reason]
+    new = [answer.end for answer in good if answer.version != old]
+    asked = [answer.start for answer in good if answer.version == old and answer.stream != "slow"]
     if not new:
         return ["no answer came from the new release"]
     switch, settled = min(new) - ready, max(asked) - ready
-    drain = max(answer.end for answer in good if answer.version == str(old)) - min(new)
-    beyond = ended - began - boot - max(drain, STABLE_FOR)
+    drain = max(answer.end for answer in good if answer.version == old) - min(new)
+    beyond = seen.ended - seen.began - boot - max(drain, STABLE_FOR)
     tools.say(
         f"boot {boot:.2f} s, then {switch:.2f} s to the first answer of the new release, {settled:.2f} s to the last"
         f" request that the old one was asked; its last answer {drain:.2f} s after the switch;"

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, shipshape.stack contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Send requests at fixed moments, none of them twice, and print what became of each as a line of JSON.
+"""Send requests at fixed moments, none of them twice, and print at the end what became of each, a line of JSON each.
 
     python load.py CA PORT RATE SECONDS
 
@@ -37,6 +37,7 @@ class Client:
     port: int
     tls: ssl.SSLContext
     idle: dict[str, list[Connection]] = field(default_factory=dict)
+    answers: list[dict[str, t.Any]] = field(default_factory=list)
 
     async def connect(self, stream: str) -> Connection:
         """Return a kept connection that the server has not closed, or a new one."""
@@ -69,16 +70,16 @@ class Client:
         return int(head[0].split(" ")[1]), headers
 
     async def send(self, stream: str, method: str, path: str, keep: bool, due: float) -> None:
-        """Send one request and print what became of it; ``due`` is when it is to be sent, in seconds of the epoch."""
+        """Send one request and note what became of it; ``due`` is when it is to be sent, in seconds of the epoch."""
         status, headers, reason = 0, {}, ""
         try:
             timeout = SLOW_TIMEOUT if path == "/slow" else TIMEOUT
             status, headers = await asyncio.wait_for(self.exchange(stream, method, path, keep), timeout)
         except (OSError, asyncio.IncompleteReadError, TimeoutError) as error:
             reason = f"{type(error).__name__}: {error}"
-        entry: dict[str, t.Any] = {"stream": stream, "start": due, "seconds": time.time() - due, "status": status}
+        entry: dict[str, t.Any] = {"stream": stream, "start": due, "seconds": time.time() - due}
         entry |= {"version": headers.get("x-version", ""), "container": headers.get("x-container", "")}
-        print(json.dumps(entry | {"reason": reason or ("" if status == 200 else f"status {status}")}))
+        self.answers.append(entry | {"reason": reason or ("" if status == 200 else f"status {status}")})
 
 
 async def stream(client: Client, name: str, method: str, path: str, keep: bool, rate: float, seconds: float) -> None:
@@ -103,6 +104,8 @@ async def main() -> None:
     # The last of them is answered when the others end.
     streams.append(asyncio.create_task(stream(client, "slow", "GET", "/slow", False, 1 / SLOW_EVERY, seconds - 8)))
     await asyncio.gather(*streams)
+    # Not before: who reads them may do so at the end, and a full pipe would hold the requests up.
+    print("\n".join(map(json.dumps, client.answers)))
     for _reader, writer in (connection for kept in client.idle.values() for connection in kept):
         with contextlib.suppress(OSError):
             writer.close()
