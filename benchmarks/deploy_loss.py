@@ -640,8 +640,9 @@ def new_site(directory: Path, tool: Tool) -> Site:
     site.change_certificate()
     for name in {"nginx", tool.nginx_source}:
         site.change_config(directory / name, 1)
-    name = directory / "nginx/servers/backend.conf"
-    name.write_text("server backend:8000 resolve max_fails=1 fail_timeout=1s;\n", encoding="utf-8")
+    (directory / "nginx/servers/backend.conf").write_text(
+        "server backend:8000 resolve max_fails=1 fail_timeout=1s;\n", encoding="utf-8"
+    )
     site.declare(Release())
     return site
 

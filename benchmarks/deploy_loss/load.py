@@ -71,7 +71,8 @@ class Client:
 
     async def send(self, stream: str, method: str, path: str, keep: bool, due: float) -> None:
         """Send one request and note what became of it; ``due`` is when it is to be sent, in seconds of the epoch."""
-        status, headers, reason = 0, {}, ""
+        status, reason = 0, ""
+        headers: dict[str, str] = {}
         try:
             timeout = SLOW_TIMEOUT if path == "/slow" else TIMEOUT
             status, headers = await asyncio.wait_for(self.exchange(stream, method, path, keep), timeout)
