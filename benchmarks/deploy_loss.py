@@ -10,7 +10,8 @@ Applications boot in 3 s, stop as uvicorn does and have a healthcheck that looks
 ours in every case, with the directives of the role nginx_proxy. What each tool is given beyond that:
 
 compose   `docker compose up -d --wait`; nginx resolves `backend` every second (`server backend:8000 resolve`), tries
-          another container when one refuses, and is reloaded (never recreated) after a change of its files
+          another container when one refuses, and is reloaded (never recreated) after a change of its files; no
+          `depends_on` of nginx, for which Compose 2.26 would stop it whenever the backend is recreated
 module    community.docker's docker_compose_v2 with `wait: true`, the same project
 swarm     `docker stack deploy --detach=false`, start-first, rolled back when a release fails; `endpoint_mode: dnsrr`,
           which lists healthy tasks alone, and a port in host mode, as virtual IPs need a kernel with IPVS
@@ -31,6 +32,7 @@ import csv
 import itertools
 import json
 import math
+import os
 import ssl
 import subprocess
 import sys
@@ -90,6 +92,10 @@ class Site:
 
     @property
     def ca(self) -> Path:
+        return self.directory / "ca.pem"
+
+    @property
+    def certificate(self) -> Path:
         return self.directory / "tls" / "fullchain.pem"
 
     def declare(self, release: Release) -> None:
@@ -126,7 +132,6 @@ class Site:
             ],
             "ports": [f"127.0.0.1:{PORT}:8443"],
             "restart": "unless-stopped",
-            "depends_on": {"backend": {"condition": "service_healthy"}},
         }
         return {"backend": backend, "nginx": nginx}
 
@@ -136,12 +141,17 @@ class Site:
         (directory / "nginx.conf").write_text(text, encoding="utf-8")
 
     def change_certificate(self) -> None:
-        """Have another certificate of the same key, signed by itself."""
-        new = self.directory / "new.pem"
-        key = str(self.directory / "tls" / "privkey.pem")
-        argv = ["openssl", "req", "-x509", "-key", key, "-out", str(new), "-days", "30", "-subj", f"/CN={NAME}"]
-        tools.run([*argv, "-addext", f"subjectAltName=DNS:{NAME}"])
-        new.replace(self.ca)
+        """Have another certificate, of the same key and issuer."""
+        new, leaf_key = self.directory / "new.pem", str(self.directory / "tls" / "privkey.pem")
+        issuer = ["-CA", str(self.ca), "-CAkey", str(self.directory / "ca.key")]
+        certify(leaf_key, new, NAME, *issuer, "-addext", f"subjectAltName=DNS:{NAME}")
+        new.replace(self.certificate)
+
+
+def certify(key: str, certificate: Path, name: str, *options: str) -> None:
+    """Make a certificate for a key."""
+    argv = ["openssl", "req", "-x509", "-key", key, "-out", str(certificate), "-days", "30", "-subj", f"/CN={name}"]
+    tools.run([*argv, *options])
 
 
 @dataclass(frozen=True)
@@ -203,7 +213,7 @@ def stack_deploy(site: Site) -> tools.Done:
     }
     nginx["deploy"] = {"endpoint_mode": "dnsrr"}
     nginx["ports"] = [{"target": 8443, "published": PORT, "protocol": "tcp", "mode": "host"}]
-    del backend["restart"], nginx["restart"], nginx["depends_on"]
+    del backend["restart"], nginx["restart"]
     stack = site.directory / "stack.yaml"
     stack.write_text(json.dumps({"version": "3.13", "services": services}, indent=1), encoding="utf-8")
     argv = ["docker", "stack", "deploy", "--detach=false", "--quiet", "--resolve-image", "never", "-c", str(stack)]
@@ -385,7 +395,6 @@ def config(tool: Tool, site: Site) -> list[t.Callable[[], tools.Done]]:
 def certificate(tool: Tool, site: Site) -> list[t.Callable[[], tools.Done]]:
     """Have another certificate."""
 
-    # The senders read the CA when they start, so the old certificate has to be there until then.
     def step() -> tools.Done:
         site.change_certificate()
         return tool.reload(site)
@@ -547,7 +556,7 @@ def play(tool: Tool, site: Site, case: Case, limit: float) -> Result:
         result.broken.append(f"only {len(containers)} containers answered")
     if case.name == "config change" and header != "2":
         result.broken.append("the changed config is not in effect")
-    if case.name == "new certificate" and served.split() != site.ca.read_text(encoding="utf-8").split():
+    if case.name == "new certificate" and served.split() != site.certificate.read_text(encoding="utf-8").split():
         result.broken.append("the new certificate is not in effect")
     if tool.name == "ours" and case.new:
         result.broken += check_overhead(seen, str(before.version))
@@ -634,9 +643,11 @@ def new_site(directory: Path, tool: Tool) -> Site:
     # Containers have users of their own.
     directory.chmod(0o755)
     (directory / "state").chmod(0o777)
-    key = directory / "tls" / "privkey.pem"
-    tools.run(["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", str(key)])
+    ca_key, key = directory / "ca.key", directory / "tls" / "privkey.pem"
+    for path in (ca_key, key):
+        tools.run(["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", str(path)])
     key.chmod(0o644)
+    certify(str(ca_key), site.ca, "a CA of the benchmark")
     site.change_certificate()
     for name in {"nginx", tool.nginx_source}:
         site.change_config(directory / name, 1)
@@ -684,6 +695,9 @@ def main() -> int:
     names = options.tool or list(TOOLS)
     if "swarm" in names and not swarm_is_off():
         sys.exit("This machine is in a Swarm.\nFix: leave it, or name the other tools with --tool.")
+    busy = os.getloadavg()[0]
+    if busy > 1:
+        tools.say(f"the load average is {busy:.1f} before anything was started: times will be those of a busy machine")
     results: list[Result] = []
     for name in names:
         wanted = [case for case in CASES.values() if case.baselines or name == "ours"]

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -48,10 +49,12 @@ def run(argv: t.Sequence[str]) -> str:
 
 
 def module(name: str, arguments: t.Mapping[str, t.Any]) -> Done:
-    """Run a module as Ansible does on a host, without Ansible's own start."""
-    collections = str(REPOSITORY / ".cache" / "collections")
-    env = {**os.environ, "PYTHONPATH": collections}
-    return command([sys.executable, str(RUN_MODULE), name], stdin=json.dumps(arguments), env=env)
+    """Run a module as Ansible does on a host, without Ansible's own start; failed as Ansible calls it."""
+    env = {**os.environ, "PYTHONPATH": str(REPOSITORY / ".cache" / "collections")}
+    done = command([sys.executable, str(RUN_MODULE), name], stdin=json.dumps(arguments), env=env)
+    # A module may say `failed` and exit with 0.
+    results = [json.loads(line) for line in done.output.splitlines() if line.startswith("{")]
+    return dataclasses.replace(done, code=1) if any(result.get("failed") for result in results) else done
 
 
 def newest_image(repository: str) -> str:
