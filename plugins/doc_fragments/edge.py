@@ -48,13 +48,13 @@ options:
         type: bool
         default: false
       url:
-        description: Address of the site as users write it, for O(probes).
+        description: Address of the site as users write it, for C(probes).
         type: str
       address:
-        description: C(host:port) to connect to for O(probes) instead of the one in O(edge.url).
+        description: C(host:port) to connect to for C(probes) instead of the one in O(edge.url).
         type: str
         default: ""
       ca:
-        description: File with the certificate authority to trust for O(probes), instead of those of the host.
+        description: File with the certificate authority to trust for C(probes), instead of those of the host.
         type: path
 """

@@ -161,7 +161,8 @@ def _renews(change: Change) -> bool:
 def _change(wanted: Desired, containers: list[Actual], outdated: t.Mapping[str, str], led: t.Sequence[str]) -> Change:
     stale = {item.id: why for item in containers if (why := _staleness(wanted, item, outdated, led))}
     good = sorted((item for item in containers if item.id not in stale), key=lambda item: item.status not in ACTIVE)
-    kept, surplus = good[: wanted.replicas], tuple(item.id for item in good[wanted.replicas :])
+    count = wanted.replicas
+    kept, surplus = good[:count], tuple(item.id for item in good[count:])
     missing = wanted.replicas - len(kept)
     starts = tuple(item.id for item in kept if _has_to_start(wanted, item))
     if stale and wanted.replicas:
@@ -170,8 +171,7 @@ def _change(wanted: Desired, containers: list[Actual], outdated: t.Mapping[str, 
         reasons = tuple(dict.fromkeys(stale.values()))
         return Change(wanted.service, action, reasons, missing, starts, (*stale, *surplus), why)
     if stale or (surplus and not missing and not starts):
-        count = len(containers)
-        reason = "0 replicas wanted" if wanted.replicas == 0 else f"{count} of {wanted.replicas} replicas"
+        reason = "0 replicas wanted" if count == 0 else f"{len(containers)} of {count} replicas"
         return Change(wanted.service, "remove", (reason,), replaces=(*stale, *surplus))
     if missing:
         reason = f"{len(kept)} of {wanted.replicas} replicas" if kept else "no container yet"

@@ -161,7 +161,9 @@ def prepare(client: t.Any, project: _compose.Project, options: Options) -> Targe
         if options.edge.service not in chosen:
             # Not asked for, yet it has to switch.
             changes.append(_plan.Change(options.edge.service, "unchanged"))
-        changes = _plan.reload(changes, options.edge.service, _reasons_to_reload(options, present, changes))
+        changes = _plan.reload(
+            changes, options.edge.service, _reasons_to_reload(options, options.edge, present, changes)
+        )
     return Target(
         name=model["name"],
         model=model,
@@ -176,10 +178,8 @@ def prepare(client: t.Any, project: _compose.Project, options: Options) -> Targe
 
 
 def _reasons_to_reload(
-    options: Options, present: t.Sequence[_engine.Container], changes: t.Sequence[_plan.Change]
+    options: Options, edge: _edge.Edge, present: t.Sequence[_engine.Container], changes: t.Sequence[_plan.Change]
 ) -> list[str]:
-    edge = options.edge
-    assert edge is not None
     moving = {change.service for change in changes if change.action in ("create", "roll", "recreate", "remove")}
     reasons = [f"the containers of {name} change" for name in edge.upstreams if name in moving]
     gone = {item for change in changes for item in change.replaces}
@@ -302,11 +302,8 @@ class Rollout:
             self._launch(now)
             verdicts = self._gate.verdicts(now)
             for verdict in verdicts:
-                if (
-                    verdict.status != told.get(verdict.service)
-                    and verdict.status == "ready"
-                    and _starts(self._target.change(verdict.service))
-                ):
+                is_news = verdict.status == "ready" and told.get(verdict.service) != "ready"
+                if is_news and _starts(self._target.change(verdict.service)):
                     self._say(f"{verdict.service}: ready after {now - begun:.1f} s ({verdict.reason})")
                 told[verdict.service] = verdict.status
             if now >= deadline:
@@ -377,7 +374,7 @@ class Rollout:
                 replicas = next(item.replicas for item in self._target.desired if item.service == service)
                 _compose.create(self._project, {service: replicas}, *flags, timeout=self._options.wait_timeout)
             if self._target.edge and service == self._target.edge.service:
-                self._write_edge()
+                self._write_edge(self._target.edge)
             refused = {}
             if change.create and _strategy.needs_compose_to_start(self._target.services[service]):
                 _compose.start_services(self._project, [service], timeout=self._options.wait_timeout)
@@ -420,10 +417,8 @@ class Rollout:
 
     # Switch
 
-    def _write_edge(self) -> bool:
+    def _write_edge(self, edge: _edge.Edge) -> bool:
         """Bring the edge's files up to date; return whether anything changed."""
-        edge = self._target.edge
-        assert edge is not None
         live, files = edge.live(), edge.files(_names(self._serving()))
         if live == files:
             return False
@@ -437,19 +432,17 @@ class Rollout:
         edge = self._target.edge
         if edge is None:
             return
-        wrote = self._write_edge()
+        wrote = self._write_edge(edge)
         if self._target.change(edge.service).action not in ("reload", "unchanged"):
             return
         if wrote or self._target.change(edge.service).action == "reload":
             begun = time.time()
-            for container in self._edges():
+            for container in self._edges(edge):
                 self._draining |= _edge.reload(self._client, container)
             left = f", {len(self._draining)} old workers finish their requests" if self._draining else ""
             self._say(f"{edge.service}: reloaded in {time.time() - begun:.1f} s{left}")
 
-    def _edges(self) -> list[_engine.Container]:
-        edge = self._target.edge
-        assert edge is not None
+    def _edges(self, edge: _edge.Edge) -> list[_engine.Container]:
         return [item for item in self._serving() if item.service == edge.service and item.status == "running"]
 
     # Prove and retire
@@ -515,7 +508,7 @@ class Rollout:
         """Bring back what ran before. Return service -> what serves it now, in words."""
         present = self._target.present
         if isinstance(error, _gate.GateClosed) and self._options.logs:
-            self._keep_logs({item.container for item in error.failures})
+            self._keep_logs(self._options.logs, {item.container for item in error.failures})
         if not present:
             # The first deploy: what came up stays for a look at it, and no traffic goes there.
             return {}
@@ -532,7 +525,7 @@ class Rollout:
         switched = self._files_before is not None
         if self._target.edge and self._files_before is not None:
             self._target.edge.write(self._files_before)
-            for container in self._edges():
+            for container in self._edges(self._target.edge):
                 if container.id in ids:
                     _edge.close(_edge.reload(self._client, container))
         for container in _engine.containers(self._client, self._target.name):
@@ -583,13 +576,12 @@ class Rollout:
                 serving[change.service] = f"its old container{', switched back' if switched else ', untouched'}"
         return serving
 
-    def _keep_logs(self, names: set[str]) -> None:
-        assert self._options.logs is not None
-        self._options.logs.mkdir(parents=True, exist_ok=True, mode=0o750)
+    def _keep_logs(self, directory: Path, names: set[str]) -> None:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o750)
         for container in self._own():
             if container.name in names:
                 text = _engine.log_tail(self._client, container.id, LOG_LINES)
-                _release.write_atomically(self._options.logs / f"{container.name}.log", text + "\n", mode=0o640)
+                _release.write_atomically(directory / f"{container.name}.log", text + "\n", mode=0o640)
 
     # What there is
 

@@ -187,8 +187,12 @@ PROBE_OPTIONS: dict[str, t.Any] = {
 def actions(target: _rollout.Target) -> list[dict[str, t.Any]]:
     """Return the plan as plain data."""
     return [
-        {"service": change.service, "action": change.action, "reasons": list(change.reasons)}
-        | ({"strategy": change.why} if change.why else {})
+        {
+            "service": change.service,
+            "action": change.action,
+            "reasons": list(change.reasons),
+            **({"strategy": change.why} if change.why else {}),
+        }
         for change in target.changes
     ]
 

@@ -146,14 +146,9 @@ def missing_images(client: t.Any, root: Path, release: _release.Release) -> dict
 
 def instead(client: t.Any, entries: t.Sequence[_release.Release | _release.Broken], active: str) -> list[str]:
     """Return the ids of the deployed releases that have their images."""
-    return [
-        entry.id
-        for entry in entries
-        if isinstance(entry, _release.Release)
-        and entry.id != active
-        and _retention.was_deployed(entry)
-        and all(_engine.image_id(client, image) for image in entry.images.values())
-    ]
+    whole = [entry for entry in entries if isinstance(entry, _release.Release)]
+    deployed = [entry for entry in whole if entry.id != active and _retention.was_deployed(entry)]
+    return [entry.id for entry in deployed if all(_engine.image_id(client, image) for image in entry.images.values())]
 
 
 def revision(client: t.Any, params: dict[str, t.Any]) -> str:

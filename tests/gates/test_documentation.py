@@ -21,7 +21,7 @@ ACCEPTED = {
     r"ansible/_protomatter' does not have a MANIFEST\.json": "ansible-core 2.21 trips over a collection of its own",
 }
 # Directories below plugins/ that hold no plugin. An action's documentation is that of the module of its name.
-NO_PLUGINS = {"module_utils", "doc_fragments", "action"}
+NO_PLUGINS = {"module_utils", "plugin_utils", "doc_fragments", "action"}
 
 
 def documented() -> dict[str, list[str]]:

@@ -229,7 +229,7 @@ def test_timeout_comes_from_the_healthcheck_itself() -> None:
     assert wanted.timeout == 30 + (10 + 5) * 3 + _health.TIMEOUT_MARGIN
     assert verdict(wanted, "start", now=START + 84).status == "waiting"
     found = verdict(wanted, "start", now=START + 85)
-    assert (found.status, found.reason) == ("timeout", "is still running after 85 s")
+    assert (found.status, found.reason) == ("timeout", "is still running (starting) after 85 s")
 
 
 def test_timeout_is_capped_by_wait_timeout() -> None:
