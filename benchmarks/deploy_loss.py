@@ -675,9 +675,17 @@ def measure(tool: Tool, cases: t.Sequence[Case]) -> list[Result]:
             tool.remove(site)
 
 
-def swarm_is_off() -> bool:
-    """Return whether this machine's Engine is in no Swarm."""
-    return tools.run(["docker", "info", "--format", "{{.Swarm.LocalNodeState}}"]).strip() == "inactive"
+def refuse_swarm() -> str:
+    """Return why the Swarm cannot be measured on this machine's Engine, or an empty string."""
+    if tools.run(["docker", "info", "--format", "{{.Swarm.LocalNodeState}}"]).strip() != "inactive":
+        return "This machine is in a Swarm.\nFix: leave it, or name the other tools with --tool."
+    running = tools.run(["docker", "ps", "--format", "{{.Names}}"]).split()
+    if running:
+        return (
+            "Containers run here, and an Engine that leaves a Swarm forgets the names of all: they no longer find each"
+            f" other.\nThey are: {', '.join(running)}\nFix: stop them, or name the other tools with --tool."
+        )
+    return ""
 
 
 def arguments() -> argparse.Namespace:
@@ -693,8 +701,8 @@ def main() -> int:
     """Run the benchmark."""
     options = arguments()
     names = options.tool or list(TOOLS)
-    if "swarm" in names and not swarm_is_off():
-        sys.exit("This machine is in a Swarm.\nFix: leave it, or name the other tools with --tool.")
+    if "swarm" in names and (reason := refuse_swarm()):
+        sys.exit(reason)
     busy = os.getloadavg()[0]
     if busy > 1:
         tools.say(f"the load average is {busy:.1f} before anything was started: times will be those of a busy machine")

@@ -88,6 +88,7 @@ def main() -> None:
     threads = [threading.Thread(target=client.run, args=(stop,)) for client in clients]
     for thread in threads:
         thread.start()
+    # The playbook and this program share nothing but files, and a file that appears gives no event without inotify.
     while not stop_file.exists():
         time.sleep(0.2)
     stop.set()

@@ -173,6 +173,19 @@ def stop(client: t.Any, container: Container) -> None:
         client.api.stop(container.id, timeout=container.stop_timeout)
 
 
+def summary(container: Container) -> dict[str, t.Any]:
+    """Return what a person wants to know of a container; memory in MiB, 0 for unlimited."""
+    return {
+        "name": container.name,
+        "service": container.service,
+        "image": container.image_name,
+        "state": container.status,
+        "health": container.health,
+        "cpus": container.cpus,
+        "memory": container.memory // 1024**2,
+    }
+
+
 def image_id(client: t.Any, reference: str) -> str | None:
     """Return the id of a local image, or None where there is no such image."""
     data = _image(client, reference)

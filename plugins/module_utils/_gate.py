@@ -112,3 +112,23 @@ class GateClosed(StackError):
     def result(self) -> dict[str, t.Any]:
         """Return the keyword arguments for ``fail_json``, with the evidence on each service."""
         return {**super().result(), "failures": [_diagnosis.as_result(item) for item in self.failures]}
+
+
+def collect(client: t.Any, containers: t.Sequence[_engine.Container], verdict: _health.Verdict) -> _diagnosis.Evidence:
+    """Gather the evidence on a service from the worst of its containers that were meant to stay."""
+    own = [item for item in containers if item.service == verdict.service]
+    worst = max(own, key=lambda item: (item.status != "running", item.health != "healthy"), default=None)
+    if worst is None:
+        return _diagnosis.Evidence(verdict.service, "", verdict.reason, "missing", 0, False, 0, "", (), "")
+    return _diagnosis.Evidence(
+        service=verdict.service,
+        container=worst.name,
+        verdict=verdict.reason,
+        state=worst.status if worst.health == "none" else f"{worst.status} ({worst.health})",
+        exit_code=worst.exit_code,
+        oom_killed=worst.oom_killed,
+        restart_count=worst.restart_count,
+        error=worst.error,
+        probes=worst.probes,
+        log=_engine.log_tail(client, worst.id),
+    )

@@ -99,6 +99,7 @@ from ansible_collections.shipshape.stack.plugins.module_utils import (
     _release,
     _revision,
     _rollout,
+    _target,
 )
 from ansible_collections.shipshape.stack.plugins.module_utils._errors import StackError
 from ansible_collections.shipshape.stack.plugins.module_utils._progress import Progress
@@ -122,8 +123,8 @@ def migrate(module: AnsibleModule) -> dict[str, t.Any]:
     if started and module.check_mode:
         return {"changed": True, "before": "", "after": head[0] if head else ""}
     if started:
-        options = _rollout.Options((database.service,), remove_orphans=False, wait_timeout=params["wait_timeout"])
-        _rollout.bring_up(client, project, options)
+        options = _target.Options((database.service,), remove_orphans=False, wait_timeout=params["wait_timeout"])
+        _rollout.bring_up(client, project, options, Progress(params["progress_file"]))
     before = _migration.database_revision(client, name, database)
     if _revision.decide(before, head) == "nothing":
         return {"changed": started, "before": before, "after": before}

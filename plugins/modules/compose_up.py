@@ -170,6 +170,7 @@ from ansible_collections.shipshape.stack.plugins.module_utils import (
     _plan,
     _probes,
     _rollout,
+    _target,
 )
 from ansible_collections.shipshape.stack.plugins.module_utils._errors import StackError
 from ansible_collections.shipshape.stack.plugins.module_utils._progress import Progress
@@ -184,7 +185,7 @@ PROBE_OPTIONS: dict[str, t.Any] = {
 }
 
 
-def actions(target: _rollout.Target) -> list[dict[str, t.Any]]:
+def actions(target: _target.Target) -> list[dict[str, t.Any]]:
     """Return the plan as plain data."""
     return [
         {
@@ -197,7 +198,7 @@ def actions(target: _rollout.Target) -> list[dict[str, t.Any]]:
     ]
 
 
-def difference(target: _rollout.Target) -> dict[str, str]:
+def difference(target: _target.Target) -> dict[str, str]:
     """Return what differs between the containers that go and those that come: images and keys of the configuration."""
     before, after = [], []
     for change in target.changes:
@@ -216,12 +217,12 @@ def difference(target: _rollout.Target) -> dict[str, str]:
     return {"before": "".join(f"{line}\n" for line in lines[0]), "after": "".join(f"{line}\n" for line in lines[1])}
 
 
-def options_from(params: dict[str, t.Any]) -> _rollout.Options:
+def options_from(params: dict[str, t.Any]) -> _target.Options:
     """Return the options of the rollout. Raises StackError for what does not fit together."""
     edge = params["edge"]
     if params["probes"] and not (edge and edge["url"]):
         raise StackError("`probes` need `edge.url`.", fix="Set it to the site's address as users write it.")
-    return _rollout.Options(
+    return _target.Options(
         services=tuple(params["services"]),
         remove_orphans=params["remove_orphans"],
         wait_timeout=params["wait_timeout"],
@@ -235,12 +236,12 @@ def options_from(params: dict[str, t.Any]) -> _rollout.Options:
     )
 
 
-def converge(module: AnsibleModule, project: _compose.Project, options: _rollout.Options) -> dict[str, t.Any]:
+def converge(module: AnsibleModule, project: _compose.Project, options: _target.Options) -> dict[str, t.Any]:
     """Plan, and apply the plan unless in check mode."""
     client = _engine.connect()
     verdicts: list[_health.Verdict] = []
     if module.check_mode:
-        target = _rollout.prepare(client, project, options)
+        target = _target.prepare(client, project, options)
     else:
         progress = Progress(module.params["progress_file"])
         target, verdicts = _rollout.bring_up(client, project, options, progress)
@@ -248,7 +249,7 @@ def converge(module: AnsibleModule, project: _compose.Project, options: _rollout
         "changed": _plan.changes_something(target.changes),
         "actions": actions(target),
         "verdicts": [asdict(verdict) for verdict in verdicts],
-        "containers": [_rollout.summary(item) for item in _engine.containers(client, target.name)],
+        "containers": [_engine.summary(item) for item in _engine.containers(client, target.name)],
     }
     if module._diff and result["changed"]:
         result["diff"] = difference(target)

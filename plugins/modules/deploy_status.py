@@ -109,7 +109,7 @@ from ansible_collections.shipshape.stack.plugins.module_utils import (
     _module,
     _release,
     _resolve,
-    _rollout,
+    _target,
 )
 from ansible_collections.shipshape.stack.plugins.module_utils._errors import StackError
 
@@ -140,16 +140,16 @@ def look(params: dict[str, t.Any], *, check_mode: bool) -> dict[str, t.Any]:
         if [_migration.database_revision(client, model["name"], database)] != list(heads):
             return unsettled("the database is not at the head of the migrations")
     release = _compose.Project(str(root / "releases" / active.id))
-    options = _rollout.Options(
+    options = _target.Options(
         strategies=params["strategies"],
         edge=_edge.from_options(params["edge"]) if params["edge"] else None,
         reload=bool(params["edge"] and params["edge"]["reload"]),
     )
-    target = _rollout.prepare(client, release, options)
+    target = _target.prepare(client, release, options)
     for change in target.changes:
         if change.action != "unchanged" or change.waits:
             return unsettled(f"{change.service}: {', '.join(change.reasons)}")
-    containers = [_rollout.summary(item) for item in target.present]
+    containers = [_engine.summary(item) for item in target.present]
     return {"changed": False, "settled": True, "reason": "", "id": active.id, "containers": containers}
 
 

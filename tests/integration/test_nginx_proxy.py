@@ -369,9 +369,9 @@ def test_running_edge_takes_a_change_with_a_reload(edge: Edge, images: dict[str,
 
 
 def test_what_is_not_declared_goes_away(edge: Edge, images: dict[str, str]) -> None:
-    (edge.root / "nginx/conf.d/forgotten.conf").write_text("server { listen 9999; }\n")
+    (edge.root / "edge/conf.d/forgotten.conf").write_text("server { listen 9999; }\n")
     assert configure(edge.root, images["nginx"]).counter("changed") == 1
-    assert not (edge.root / "nginx/conf.d/forgotten.conf").exists()
+    assert not (edge.root / "edge/conf.d/forgotten.conf").exists()
     edge.reload()
     edge.wait_for(lambda: edge.get("/api/items").json().get("path") == "/items")
 

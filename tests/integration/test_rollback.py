@@ -137,7 +137,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Stack]:
         docker("compose", "--project-name", it.name, "down", "--volumes", "--remove-orphans", "--timeout", "0")
         if images := docker("images", "--filter", f"reference={it.name}/*", "--quiet").split():
             docker("rmi", "--force", *set(images))
-        shutil.rmtree(it.root, ignore_errors=True)
+        if it.root.exists():
+            shutil.rmtree(it.root)
         subprocess.run(["userdel", it.name], check=False)
 
 
