@@ -322,7 +322,7 @@ class Load:
     def answers(self) -> list[Answer]:
         """Wait for the end and return what became of the requests; those hey got no answer to have no moment."""
         assert self.own
-        processes = [self.own, *(process for _, process in self.hey.values())]
+        processes = [self.own, *(process for _started, process in self.hey.values())]
         with concurrent.futures.ThreadPoolExecutor(len(processes)) as readers:
             outputs = list(readers.map(lambda process: process.communicate()[0], processes))
         if any(process.returncode for process in processes):
@@ -330,7 +330,7 @@ class Load:
         found = []
         for line in outputs[0].splitlines():
             found.append(Answer(**json.loads(line)))
-        for (stream, (started, _)), output in zip(self.hey.items(), outputs[1:], strict=True):
+        for (stream, (started, _process)), output in zip(self.hey.items(), outputs[1:], strict=True):
             rows = list(csv.DictReader(output.splitlines()))
             for row in rows:
                 reason = "" if row["status-code"] == "200" else f"status {row['status-code']}"
@@ -649,7 +649,7 @@ def new_site(directory: Path, tool: Tool) -> Site:
     key.chmod(0o644)
     certify(str(ca_key), site.ca, "a CA of the benchmark")
     site.change_certificate()
-    for name in {"nginx", tool.nginx_source}:
+    for name in dict.fromkeys(("nginx", tool.nginx_source)):
         site.change_config(directory / name, 1)
     (directory / "nginx/servers/backend.conf").write_text(
         "server backend:8000 resolve max_fails=1 fail_timeout=1s;\n", encoding="utf-8"

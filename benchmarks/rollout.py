@@ -119,7 +119,7 @@ def no_changes(project: Project) -> dict[str, list[float]]:
     for name in TOOLS:
         project.down()
         timed(name, project)
-        for _ in range(NO_CHANGE_RUNS):
+        for _run in range(NO_CHANGE_RUNS):
             seconds[name].append(timed(name, project))
             if name != "compose":
                 seconds["compose"].append(timed("compose", project))

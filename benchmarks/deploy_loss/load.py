@@ -58,7 +58,9 @@ class Client:
             lines += [f"Content-Length: {len(body)}"] if body else []
             writer.write("\r\n".join([*lines, "", ""]).encode() + body)
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-            headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:] if line)}
+            headers = {
+                name.lower(): value for name, _colon, value in (line.partition(": ") for line in head[1:] if line)
+            }
             await reader.readexactly(int(headers["content-length"]))
         except BaseException:
             writer.transport.abort()
