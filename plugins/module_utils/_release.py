@@ -16,7 +16,7 @@ import socket
 import tempfile
 import typing as t
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from ansible_collections.shipshape.stack.plugins.module_utils._errors import StackError
@@ -24,6 +24,7 @@ from ansible_collections.shipshape.stack.plugins.module_utils._errors import Sta
 RECORD = "release.json"
 LOCKS = Path("/run/shipshape")
 STAGING = ".staging-"
+_STAMP = "%Y%m%dT%H%M%SZ"
 
 
 @dataclass(frozen=True)
@@ -218,9 +219,17 @@ def remove(root: Path, release_id: str) -> None:
     shutil.rmtree(root / "releases" / release_id)
 
 
-def release_id(digest: str) -> str:
-    """Return ``20260131T235959Z-1a2b3c4d5e`` for a content hash."""
-    return f"{datetime.now(UTC).strftime('%Y%m%dT%H%M%SZ')}-{digest[:10]}"
+def release_id(root: Path, digest: str) -> str:
+    """Return ``20260131T235959Z-1a2b3c4d5e`` for a content hash: the time of now, and always later than all there are.
+
+    Releases are in the order of their ids, also those of one second and those made after a clock was put back.
+    """
+    stamp = datetime.now(UTC)
+    for directory in (root / "releases").glob("[0-9]*/"):
+        with contextlib.suppress(ValueError):
+            taken = datetime.strptime(directory.name.partition("-")[0], _STAMP).replace(tzinfo=UTC)
+            stamp = max(stamp, taken + timedelta(seconds=1))
+    return f"{stamp.strftime(_STAMP)}-{digest[:10]}"
 
 
 def _json(release: Release) -> str:

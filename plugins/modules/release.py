@@ -158,7 +158,7 @@ def stage(module: AnsibleModule, root: Path) -> dict[str, t.Any]:
         return {"changed": False, "id": active.id, "path": previous, "previous": previous}
     account = pwd.getpwnam(params["owner"])
     release = _release.Release(
-        id=_release.release_id(digest),
+        id=_release.release_id(root, digest),
         content_hash=digest,
         created=_release.utc_now(),
         created_by=os.environ.get("SUDO_USER") or getpass.getuser(),

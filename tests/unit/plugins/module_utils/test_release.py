@@ -12,6 +12,7 @@ import sys
 import threading
 import typing as t
 from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -247,8 +248,17 @@ def test_content_hash_does_not_depend_on_order_but_on_every_part() -> None:
     assert digest not in {_release.content_hash(other) for other in others}
 
 
-def test_release_id_sorts_by_time_and_carries_the_hash() -> None:
-    assert _release.release_id("1a2b3c4d5e6f") == f"{_release.release_id('')[:16]}-1a2b3c4d5e"
+def test_release_id_carries_time_and_hash(tmp_path: Path) -> None:
+    before = datetime.now(UTC).replace(microsecond=0)
+    stamp, _dash, digest = _release.release_id(tmp_path, "1a2b3c4d5e6f").partition("-")
+    assert digest == "1a2b3c4d5e"
+    assert before <= datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC) <= datetime.now(UTC)
+
+
+def test_release_id_is_later_than_all_others_whatever_the_clock_says(tmp_path: Path) -> None:
+    for name in ("20260101T000000Z-aaaaaaaaaa", "29991231T235959Z-ffffffffff", "2020-a", ".staging-1"):
+        (tmp_path / "releases" / name).mkdir(parents=True)
+    assert _release.release_id(tmp_path, "0" * 64) == "30000101T000000Z-0000000000"
 
 
 def test_lock_held_by_a_live_process_names_it(tmp_path: Path) -> None:
