@@ -206,6 +206,17 @@ def run_argv(project: Project, service: str, name: str, command: t.Sequence[str]
     return project.argv("run", "--rm", "--no-deps", "--no-TTY", "--name", name, service, *command)
 
 
+def run_detached(project: Project, model: t.Mapping[str, t.Any], service: str, name: str) -> None:
+    """Run a container of a service of ``model`` beside its others, in the background, with the ports it publishes.
+
+    The model is what Compose's ``config`` printed, changed. Raises StackError with what Compose said.
+    """
+    resolved = replace(project, name=model["name"], files=("-",))
+    options = ("--detach", "--no-deps", "--no-TTY", "--service-ports", "--name", name)
+    done = run(resolved.argv("run", *options, service), cwd=project.directory, stdin=_json_as_yaml(model))
+    _brought(done, project)
+
+
 def build_argv(
     *,
     context: str,

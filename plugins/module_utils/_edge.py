@@ -63,6 +63,17 @@ class Edge:
         }
         return {**{name: text for name, text in declared.items() if not name.startswith(f"{SERVERS}/")}, **lists}
 
+    def files_for_rehearsal(self, containers: t.Mapping[str, t.Sequence[str]]) -> dict[str, str]:
+        """Return all that an nginx has to read to send requests to these containers and to nothing else."""
+        around = _nginx.read_live(self.directory) if self.source is None else {}
+        lists = {
+            # Looked up when nginx starts: a name with `resolve` is unknown for its first moments.
+            f"{SERVERS}/{service}.conf": "".join(f"server {name}:{port};\n" for name in containers[service])
+            for service, port in self.upstreams.items()
+            if containers.get(service)
+        }
+        return {**around, **self.files(containers), **lists}
+
     def live(self) -> dict[str, str]:
         """Return the files there are now, of those that ``files`` would decide on."""
         found = _nginx.read_live(self.directory) if self.directory.is_dir() else {}

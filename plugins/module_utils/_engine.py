@@ -152,6 +152,12 @@ def _published(bindings: t.Mapping[str, t.Any]) -> t.Iterator[str]:
                 yield f"{place['HostPort']}/{inside.partition('/')[2]}"
 
 
+def host_port(client: t.Any, container_id: str, port: int) -> int:
+    """Return the port of the host that leads to a TCP port of a running container."""
+    places = client.api.inspect_container(container_id)["NetworkSettings"]["Ports"][f"{port}/tcp"]
+    return int(places[0]["HostPort"])
+
+
 def start(client: t.Any, container: Container) -> str:
     """Start a container, or let a paused one go on; return the Engine's word if it could not be started."""
     try:

@@ -24,6 +24,7 @@ from ansible_collections.shipshape.stack.plugins.module_utils import (
     _health,
     _plan,
     _probes,
+    _rehearsal,
     _release,
     _strategy,
     _target,
@@ -88,8 +89,11 @@ class Rollout:
     def run(self) -> list[_health.Verdict]:
         """Carry the plan out and return the verdicts. Whatever is raised, what ran before was brought back first."""
         try:
+            if self._target.edge:
+                _rehearsal.clear_away(self._client, self._target.name, self._target.edge)
             self._make()
             verdicts = self._start_and_wait()
+            self._rehearse()
             self._switch()
             self._prove()
         except BaseException as error:
@@ -271,6 +275,22 @@ class Rollout:
             self._files_before = live
         edge.write(files)
         return True
+
+    def _rehearse(self) -> None:
+        """Ask the new containers what the probes want to know while nobody else asks them."""
+        edge, site = self._target.edge, self._options.site
+        if edge is None or site is None or not self._options.probes:
+            return
+        if self._target.change(edge.service).action != "reload":
+            # An edge that starts has nobody to protect, and one without news leads where it led.
+            return
+        if self._target.unrehearsed:
+            self._say(f"the probes ask after the switch only: {self._target.unrehearsed}")
+            return
+        begun = time.time()
+        names = _target.ready_names(self._serving())
+        _rehearsal.run(self._client, self._project, self._target.model, edge, names, site, self._options.probes)
+        self._say(f"{len(self._options.probes)} probes of the new containers passed in {time.time() - begun:.1f} s")
 
     def _switch(self) -> None:
         """Let the edge send requests to the new containers, and no more to the old."""

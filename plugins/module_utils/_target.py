@@ -17,6 +17,7 @@ from ansible_collections.shipshape.stack.plugins.module_utils import (
     _memory,
     _plan,
     _probes,
+    _rehearsal,
     _strategy,
 )
 from ansible_collections.shipshape.stack.plugins.module_utils._errors import StackError
@@ -54,6 +55,8 @@ class Target:
     edge: _edge.Edge | None
     memory: _memory.Memory
     origins: t.Mapping[str, _memory.Origin]
+    unrehearsed: str
+    """Why the probes cannot ask before the switch; empty if they can, or there are none."""
 
     @property
     def services(self) -> t.Mapping[str, t.Any]:
@@ -157,6 +160,11 @@ def prepare(client: t.Any, project: _compose.Project, options: Options) -> Targe
         edge=options.edge,
         memory=memory,
         origins=origins,
+        unrehearsed=(
+            _rehearsal.obstacle(services[options.edge.service], options.edge, options.site)
+            if options.edge and options.site
+            else ""
+        ),
     )
 
 

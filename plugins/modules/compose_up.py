@@ -49,7 +49,12 @@ options:
     type: dict
     default: {}
   probes:
-    description: Requests through the edge after the switch; one that is not answered as it has to be takes it back.
+    description:
+      - Requests that have to be answered as described, or the release is not deployed.
+      - They are sent twice. Before the switch through a second edge, which leads to the new containers only and which
+        nobody else knows; after it through the edge itself, and a wrong answer then takes the switch back.
+      - Where no second edge can be had (nginx in the host's network, a site behind a port that nginx does not publish)
+        there is a warning, and only the second time.
     type: list
     elements: dict
     default: []
@@ -245,6 +250,8 @@ def converge(module: AnsibleModule, project: _compose.Project, options: _target.
     else:
         progress = Progress(module.params["progress_file"])
         target, verdicts = _rollout.bring_up(client, project, options, progress)
+    if target.unrehearsed:
+        module.warn(f"The probes ask after the switch only, so users meet a wrong answer first: {target.unrehearsed}.")
     result: dict[str, t.Any] = {
         "changed": _plan.changes_something(target.changes),
         "actions": actions(target),

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import socketserver
 import threading
 import time
 import typing as t
@@ -13,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from modules import docker
 from rollout import NGINX, Events, SharedSite, Site, Watch, action, good, result_of
 
 PROBES = {
@@ -24,7 +27,7 @@ PROBES = {
 
 
 @pytest.mark.parametrize("kind", PROBES)
-def test_release_that_fails_a_probe_through_the_edge_is_switched_back(site: Site, kind: str) -> None:
+def test_release_that_answers_a_probe_wrongly_gets_no_request(site: Site, kind: str) -> None:
     before, files, version = site.project.containers(), site.files(), site.ask()
     probe, complaint = PROBES[kind]
     site.declare(site.backend("bad"))
@@ -34,6 +37,21 @@ def test_release_that_fails_a_probe_through_the_edge_is_switched_back(site: Site
     assert result["failed"]
     assert result["cause"] == f"The new release does not answer as it has to: {expected}."
     assert result["fix"]
+    assert result["serving"] == {"backend": "its old container, untouched"}
+    assert watch.losses == []
+    assert set(watch.versions) == {version}
+    assert site.project.containers() == before
+    assert site.files() == files
+    site.converges()
+
+
+def test_site_behind_a_port_of_somebody_else_is_probed_after_the_switch(site: Site) -> None:
+    before, files, version = site.project.containers(), site.files(), site.ask()
+    site.declare(site.backend("bad"))
+    with Watch(site) as watch, forwarding_to(site.port) as port:
+        result = site.deploy(probes=[{"path": "/missing"}], edge={"address": f"127.0.0.1:{port}"})
+    assert result["failed"]
+    assert result["cause"].endswith("/missing: status 404, expected 200.")
     assert result["serving"] == {"backend": "its old container, switched back"}
     assert watch.losses == []
     assert watch.versions["bad"]
@@ -41,6 +59,28 @@ def test_release_that_fails_a_probe_through_the_edge_is_switched_back(site: Site
     assert site.project.containers() == before
     assert site.files() == files
     site.converges()
+
+
+def test_probes_that_cannot_ask_before_the_switch_are_a_warning(site: Site) -> None:
+    version = site.declare_next()
+    with forwarding_to(site.port) as port:
+        address = {"address": f"127.0.0.1:{port}"}
+        result = good(site.deploy(probes=[{"path": "/", "body": version}], edge=address))
+    assert f"so users meet a wrong answer first: nginx publishes no port {port}." in str(result["warnings"])
+
+
+def test_second_edge_that_a_killed_run_left_goes_with_the_next(site: Site) -> None:
+    probes = [{"path": "/slow/5"}]
+    site.declare_next()
+    with Events(site) as events:
+        deploy = site.begin_deploy(probes=probes)
+        begun = events.wait(lambda action, actor, _key: action == "start" and actor["name"].endswith("-rehearsal"))
+        deploy.kill()
+    name = begun["Actor"]["Attributes"]["name"]
+    assert name in docker("ps", "--all", "--format", "{{.Names}}").split()
+    site.converges()
+    assert name not in docker("ps", "--all", "--format", "{{.Names}}").split()
+    assert not list(site.project.directory.glob(".*-rehearsal"))
 
 
 def test_release_that_passes_its_probes_stays(site: Site) -> None:
@@ -51,6 +91,25 @@ def test_release_that_passes_its_probes_stays(site: Site) -> None:
     ]
     good(site.deploy(probes=probes))
     assert site.ask() == version
+
+
+@contextlib.contextmanager
+def forwarding_to(port: int) -> t.Iterator[int]:
+    """Yield a port that leads to another, as a balancer in front of the host does."""
+
+    class Forward(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with socket.create_connection(("127.0.0.1", port)) as there:
+                there.sendall(self.request.recv(65536))
+                while data := there.recv(65536):
+                    self.request.sendall(data)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Forward) as server:
+        # nginx keeps a connection open for longer than anybody wants to wait here.
+        server.daemon_threads, server.block_on_close = True, False
+        threading.Thread(target=server.serve_forever).start()
+        yield int(server.server_address[1])
+        server.shutdown()
 
 
 def test_newer_certificate_is_loaded_once(site: Site, tmp_path: Path) -> None:
