@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 import typing as t
 from pathlib import Path
 
@@ -34,4 +36,17 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             count = "1 problem" if len(found) == 1 else f"{len(found)} problems"
             lines = "\n".join(f"  - {problem}" for problem in found)
             raise AnsibleActionFail(f"The declaration has {count}; nothing was touched.\n{lines}")
-        return {**result, "changed": False, **_declaration.model(values, source)}
+        model = _declaration.model(values, source)
+        model["source"]["revision"] = revision(path)
+        return {**result, "changed": False, **model}
+
+
+def revision(path: Path) -> str:
+    """Return the commit that is checked out at a path, with ``-dirty`` behind it where there is more; else nothing."""
+    git = shutil.which("git")
+    if git is None:
+        return ""
+    # Never a tag: that may be moved.
+    argv = [git, "-C", str(path), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else ""

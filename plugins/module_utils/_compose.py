@@ -201,9 +201,13 @@ def _brought(done: Completed, project: Project) -> None:
     )
 
 
-def run_argv(project: Project, service: str, name: str, command: t.Sequence[str]) -> list[str]:
-    """Build ``run`` of a throwaway container of ``service`` with the service's own configuration."""
-    return project.argv("run", "--rm", "--no-deps", "--no-TTY", "--name", name, service, *command)
+def run_argv(
+    project: Project, service: str, name: str, command: t.Sequence[str], environment: t.Mapping[str, str] | None = None
+) -> list[str]:
+    """Build ``run`` of a throwaway container of ``service`` with the service's own configuration and no port."""
+    named = ["--name", name] if name else []
+    variables = [word for item in (environment or {}).items() for word in ("--env", "=".join(item))]
+    return project.argv("run", "--rm", "--no-deps", "--no-TTY", *named, *variables, service, *command)
 
 
 def run_detached(project: Project, model: t.Mapping[str, t.Any], service: str, name: str) -> None:

@@ -12,10 +12,11 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import socket
 import tempfile
 import typing as t
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -29,7 +30,12 @@ _STAMP = "%Y%m%dT%H%M%SZ"
 
 @dataclass(frozen=True)
 class Release:
-    """One deployed state. ``outcome`` is ``staged``, ``deployed`` or ``failed``; times are UTC, ISO 8601."""
+    """One deployed state. ``outcome`` is ``staged``, ``deployed`` or ``failed``; times are UTC, ISO 8601.
+
+    ``images`` are what was built for it, ``digests`` the ids of the images of all services. ``revision`` is what the
+    database was at when it was deployed, ``heads`` where its migrations lead, ``dump`` what was taken before them.
+    ``seconds`` are those of the steps, ``verdicts`` the gate's words by service.
+    """
 
     id: str
     content_hash: str
@@ -39,6 +45,12 @@ class Release:
     outcome: str
     revision: str = ""
     deployed: str = ""
+    source: str = ""
+    heads: str = ""
+    dump: str = ""
+    digests: dict[str, str] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    verdicts: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -84,35 +96,57 @@ def content_hash(parts: t.Mapping[str, str]) -> str:
 
 
 @contextlib.contextmanager
-def lock(path: Path) -> t.Iterator[None]:
+def lock(path: Path, wait: float = 0.0) -> t.Iterator[None]:
     """Hold the deploy lock; the kernel drops it when its holder dies, so it is never stale.
 
-    Raises StackError that names the holder when another deploy is running.
+    Raises StackError that names the holder when another deploy is still running after ``wait`` seconds.
     """
     with path.open("a+", encoding="utf-8") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        if not _locked(stream, wait):
             stream.seek(0)
             raise StackError(
                 "Another deploy of this project is running on this host.",
                 evidence=stream.read().strip() or "The holder has not written its name yet.",
                 fix="Wait until it ends. If it hangs, stop the process named above; the lock goes with it.",
-            ) from error
+            )
         stream.truncate(0)
         stream.write(f"pid {os.getpid()} on {socket.gethostname()}, user {getpass.getuser()}, since {utc_now()}\n")
         stream.flush()
         yield
 
 
+def _locked(stream: t.TextIO, wait: float) -> bool:
+    """Lock a file, at the latest after ``wait`` seconds; return whether it is locked."""
+    with contextlib.suppress(BlockingIOError):
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    if wait <= 0:
+        return False
+
+    def over(_number: int, _frame: t.Any) -> t.NoReturn:
+        raise TimeoutError
+
+    # flock knows no deadline; a signal ends it.
+    before = signal.signal(signal.SIGALRM, over)
+    signal.setitimer(signal.ITIMER_REAL, wait)
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+    except TimeoutError:
+        return False
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    return True
+
+
 @contextlib.contextmanager
-def project_lock(project: str) -> t.Iterator[None]:
-    """Hold the deploy lock of a Compose project on this host."""
+def project_lock(project: str, wait: float = 0.0) -> t.Iterator[None]:
+    """Hold the deploy lock of a Compose project on this host; see ``lock``."""
     name = hashlib.sha256(project.encode()).hexdigest()[:16]
     with contextlib.ExitStack() as held:
         try:
             LOCKS.mkdir(mode=0o700, exist_ok=True)
-            held.enter_context(lock(LOCKS / f"{name}.lock"))
+            held.enter_context(lock(LOCKS / f"{name}.lock", wait))
         except PermissionError as error:
             raise StackError(
                 f"The deploy lock in {LOCKS} cannot be taken.",
@@ -238,11 +272,16 @@ def _json(release: Release) -> str:
 
 def _check(release: Release, name: str) -> None:
     """Raise ValueError where a record does not hold what its fields promise."""
-    texts = asdict(release)
-    images = texts.pop("images")
-    wrong = [field for field, value in texts.items() if not isinstance(value, str)]
-    if not isinstance(images, dict) or not all(isinstance(image, str) for image in images.values()):
-        wrong.append("images")
+    kinds: dict[str, t.Any] = {"images": str, "digests": str, "verdicts": str, "seconds": (int, float)}
+    wrong = [
+        name
+        for name, value in asdict(release).items()
+        if not (
+            isinstance(value, dict) and all(isinstance(item, kinds[name]) for item in value.values())
+            if name in kinds
+            else isinstance(value, str)
+        )
+    ]
     if wrong:
         raise ValueError(f"{', '.join(wrong)}: not of the type that a release has there")
     if release.id != name:

@@ -144,6 +144,11 @@ containers:
   elements: dict
   sample:
     - {name: shop-db-1, service: db, image: "db@sha256:…", state: running, health: healthy, cpus: 0.5, memory: 256}
+seconds:
+  description: Seconds it took.
+  returned: success
+  type: float
+  sample: 9.2
 failures:
   description:
     - Evidence on each service that did not become ready - state, exit code, memory kill, restarts, the outputs of the
@@ -159,6 +164,7 @@ serving:
 """
 
 import signal
+import time
 import typing as t
 from dataclasses import asdict
 from pathlib import Path
@@ -243,6 +249,7 @@ def options_from(params: dict[str, t.Any]) -> _target.Options:
 
 def converge(module: AnsibleModule, project: _compose.Project, options: _target.Options) -> dict[str, t.Any]:
     """Plan, and apply the plan unless in check mode."""
+    begun = time.monotonic()
     client = _engine.connect()
     verdicts: list[_health.Verdict] = []
     if module.check_mode:
@@ -253,6 +260,7 @@ def converge(module: AnsibleModule, project: _compose.Project, options: _target.
     if target.unrehearsed:
         module.warn(f"The probes ask after the switch only, so users meet a wrong answer first: {target.unrehearsed}.")
     result: dict[str, t.Any] = {
+        "seconds": round(time.monotonic() - begun, 2),
         "changed": _plan.changes_something(target.changes),
         "actions": actions(target),
         "verdicts": [asdict(verdict) for verdict in verdicts],

@@ -69,7 +69,7 @@ EXAMPLES = r"""
     project_src: /srv/shop/project
     include: {nginx: /srv/shop/edge}
     database: shop
-    cache: /srv/shop/alembic_heads.json
+    cache: /srv/shop/migrations.json
   register: status
 """
 
@@ -107,6 +107,7 @@ from ansible_collections.shipshape.stack.plugins.module_utils import (
     _engine,
     _migration,
     _module,
+    _postgres,
     _release,
     _resolve,
     _target,
@@ -131,13 +132,13 @@ def look(params: dict[str, t.Any], *, check_mode: bool) -> dict[str, t.Any]:
     if params["database"]:
         if params["service"] not in model["services"]:
             return unsettled(f"the project has no service named {params['service']}")
-        database = _migration.Database(params["database_service"], params["database"], params["database"])
+        database = _postgres.Database(params["database_service"], params["database"], params["database"])
         cache = Path(params["cache"]) if params["cache"] and not check_mode else None
-        if not _migration.database_is_ready(client, model["name"], database):
+        if not _postgres.is_ready(client, model["name"], database):
             return unsettled("the database is not ready")
         image = images.get(params["service"]) or model["services"][params["service"]]["image"]
-        heads = _migration.heads(client, image, cache)
-        if [_migration.database_revision(client, model["name"], database)] != list(heads):
+        heads = _migration.history(client, image, cache).heads
+        if _migration.revisions(client, model["name"], database) != heads:
             return unsettled("the database is not at the head of the migrations")
     release = _compose.Project(str(root / "releases" / active.id))
     options = _target.Options(

@@ -51,6 +51,31 @@ options:
       - Empty keeps what the record says; a release that has no revision yet takes that of the one deployed before it.
     type: str
     default: ""
+  source:
+    description: Revision of the source it was made from, for V(staged). Empty where nobody knows.
+    type: str
+    default: ""
+    version_added: 0.2.0
+  heads:
+    description: Heads of its migrations. This and what follows is kept in the record; empty keeps what it says.
+    type: str
+    default: ""
+    version_added: 0.2.0
+  dump:
+    description: Name of the dump that was taken before its migration.
+    type: str
+    default: ""
+    version_added: 0.2.0
+  seconds:
+    description: Seconds that the steps of the deploy took, by step.
+    type: dict
+    default: {}
+    version_added: 0.2.0
+  verdicts:
+    description: What the health gate said of each service.
+    type: dict
+    default: {}
+    version_added: 0.2.0
   keep:
     description:
       - How many deployed releases to keep. The current one and the one that a rollback leads to always stay.
@@ -150,7 +175,8 @@ def stage(module: AnsibleModule, root: Path) -> dict[str, t.Any]:
     """Write the release directory unless `current` already has its content."""
     params = module.params
     project = _compose.Project(params["project_src"])
-    files = _resolve.release_files(project, _compose.config(project), params["images"], params["include"])
+    model = _compose.config(project)
+    files = _resolve.release_files(project, model, params["images"], params["include"])
     digest = _release.content_hash(files)
     active = _release.current(root)
     previous = str(root / "releases" / active.id) if active else ""
@@ -164,6 +190,8 @@ def stage(module: AnsibleModule, root: Path) -> dict[str, t.Any]:
         created_by=os.environ.get("SUDO_USER") or getpass.getuser(),
         images=params["images"],
         outcome="staged",
+        source=params["source"],
+        digests={} if module.check_mode else digests(model, params["images"]),
     )
     path = root / "releases" / release.id
     if not module.check_mode:
@@ -178,6 +206,14 @@ def stage(module: AnsibleModule, root: Path) -> dict[str, t.Any]:
     return {"changed": True, "id": release.id, "path": str(path), "previous": previous, "diff": diff}
 
 
+def digests(model: t.Mapping[str, t.Any], built: t.Mapping[str, str]) -> dict[str, str]:
+    """Return service -> id of its image, of those that are here."""
+    client = _engine.connect()
+    names = {name: built.get(name) or service["image"] for name, service in model["services"].items()}
+    found = {name: _engine.image_id(client, image) for name, image in names.items()}
+    return {name: image for name, image in found.items() if image}
+
+
 def conclude(module: AnsibleModule, root: Path) -> dict[str, t.Any]:
     """Record the outcome; a deployed release becomes `current`."""
     params = module.params
@@ -190,14 +226,15 @@ def conclude(module: AnsibleModule, root: Path) -> dict[str, t.Any]:
         release = _release.Release(params["id"], "", _release.utc_now(), "", {}, "staged")
     else:
         release = _release.read(path)
+    told = {name: params[name] or getattr(release, name) for name in ("heads", "dump", "seconds", "verdicts")}
     if params["state"] == "failed":
-        release = replace(release, outcome="failed", revision=params["revision"] or release.revision)
+        release = replace(release, outcome="failed", revision=params["revision"] or release.revision, **told)
         return {"changed": module.check_mode or _release.record(root, release), **outcome}
     revision = params["revision"] or release.revision or (active.revision if active else "")
     release = replace(release, outcome="deployed", revision=revision)
     if release == active:
         return {"changed": False, **outcome, "pruned": [], "pruned_images": []}
-    release = replace(release, deployed=_release.utc_now())
+    release = replace(release, deployed=_release.utc_now(), **told)
     if not module.check_mode:
         _release.record(root, release)
         _release.activate(root, release.id)
@@ -246,6 +283,11 @@ def main() -> None:
             "owner": {"type": "str"},
             "id": {"type": "str"},
             "revision": {"type": "str", "default": ""},
+            "source": {"type": "str", "default": ""},
+            "heads": {"type": "str", "default": ""},
+            "dump": {"type": "str", "default": ""},
+            "seconds": {"type": "dict", "default": {}},
+            "verdicts": {"type": "dict", "default": {}},
             "keep": {"type": "int", "default": 5},
             "keep_days": {"type": "int", "default": 0},
         },

@@ -84,6 +84,24 @@ releases:
     revision:
       description: Revision of the database it was deployed with, empty where nothing is migrated.
       type: str
+    heads:
+      description: Where its migrations lead.
+      type: str
+    dump:
+      description: The dump that was taken before its migration; empty where nothing was migrated.
+      type: str
+    source:
+      description: Revision of its source; C(-dirty) where not all was committed, empty where there is no Git.
+      type: str
+    digests:
+      description: Id of the image of each service.
+      type: dict
+    seconds:
+      description: Seconds that migration and rollout took.
+      type: dict
+    verdicts:
+      description: What the health gate said of each service.
+      type: dict
     content_hash:
       description: SHA-256 of its files. Two releases with the same hash are the same.
       type: str
@@ -96,6 +114,12 @@ releases:
       deployed: "2026-02-01T00:00:21Z"
       images: {backend: "shop/backend:c37b14294cdd"}
       revision: b1d7e0a4c952
+      heads: b1d7e0a4c952
+      dump: shop-20260131T235959Z-migration
+      source: 3f1c2d9e8b7a6f5e4d3c2b1a09f8e7d6c5b4a392
+      digests: {backend: "sha256:9d2c…", db: "sha256:77b1…"}
+      seconds: {migrate: 1.4, rollout: 9.2}
+      verdicts: {backend: healthy, db: healthy}
       content_hash: 1a2b3c4d5e6f…
 """
 

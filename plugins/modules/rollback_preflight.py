@@ -104,6 +104,7 @@ from ansible_collections.shipshape.stack.plugins.module_utils import (
     _engine,
     _migration,
     _module,
+    _postgres,
     _release,
     _retention,
 )
@@ -154,14 +155,14 @@ def instead(client: t.Any, entries: t.Sequence[_release.Release | _release.Broke
 def revision(client: t.Any, params: dict[str, t.Any]) -> str:
     """Return the revision the database is at."""
     name = _compose.config(_compose.Project(str(Path(params["root"]) / "current")))["name"]
-    database = _migration.Database(params["database_service"], params["database"], params["database"])
-    if not _migration.database_is_ready(client, name, database):
+    database = _postgres.Database(params["database_service"], params["database"], params["database"])
+    if not _postgres.is_ready(client, name, database):
         raise StackError(
             "The database is not ready, so its revision cannot be compared with the one of the release.",
             evidence=f"No container of the service {database.service} of the project {name} is healthy.",
             fix=f"`cd {params['root']}/current && docker compose up --detach --wait {database.service}`, then again.",
         )
-    return _migration.database_revision(client, name, database)
+    return ",".join(_migration.revisions(client, name, database))
 
 
 def downgrade(root: Path, service: str) -> str:

@@ -8,7 +8,10 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import os
 import re
+import subprocess
+import sys
 import time
 import typing as t
 import uuid
@@ -16,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hosts import docker
-from playbook import run_play
+from playbook import REPOSITORY, run_play
 
 Result = dict[str, t.Any]
 
@@ -27,6 +30,23 @@ def run_module(name: str, *options: str, **arguments: t.Any) -> Result:
     found = re.search(r"result-of-the-module:([A-Za-z0-9+/=]+)", outcome.output)
     assert found, "the module returned nothing: see the output of the play"
     return t.cast("Result", json.loads(base64.b64decode(found[1])))
+
+
+def begin_module(name: str, arguments: Result, environment: t.Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+    """Start a module as Ansible does it on a host: a program that reads its arguments and prints its result."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", f"ansible_collections.shipshape.stack.plugins.modules.{name}"],
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY / ".cache/collections"), **(environment or {})},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin is not None
+    process.stdin.write(json.dumps({"ANSIBLE_MODULE_ARGS": arguments}))
+    process.stdin.close()
+    process.stdin = None
+    return process
 
 
 def module_play(name: str, arguments: dict[str, t.Any]) -> dict[str, t.Any]:

@@ -23,7 +23,7 @@ def status(*options: str, **arguments: t.Any) -> Result:
         "project_src": str(ROOT / "project"),
         "include": {"nginx": str(ROOT / "edge")},
         "database": "shop",
-        "cache": str(ROOT / "alembic_heads.json"),
+        "cache": str(ROOT / "migrations.json"),
         "strategies": {"worker": "rolling"},
         "edge": {
             "directory": str(ROOT / "nginx"),
