@@ -78,6 +78,12 @@ class Gate:
         if container in self.tracks:
             self.tracks[container] = replace(self.tracks[container], status="created", error=error)
 
+    def look_again(self, container: _engine.Container) -> None:
+        """Take over from an inspection what no event tells: that the Engine failed to start a container once more."""
+        track = self.tracks.get(container.id)
+        if track and track.exits and track.status == container.status == "exited" and container.error:
+            self.could_not_start(container.id, container.error)
+
     def reached(self, service: str, condition: str, now: float) -> bool:
         """Return whether a ``depends_on`` condition on a service is met. Compose spec: depends_on."""
         [wanted] = [item for item in self.expectations if item.service == service]
@@ -128,7 +134,7 @@ def collect(client: t.Any, containers: t.Sequence[_engine.Container], verdict: _
         exit_code=worst.exit_code,
         oom_killed=worst.oom_killed,
         restart_count=worst.restart_count,
-        error=worst.error,
+        error=worst.error or _engine.full_disk(client),
         probes=worst.probes,
         log=_engine.log_tail(client, worst.id),
     )
