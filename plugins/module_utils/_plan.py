@@ -189,10 +189,11 @@ def _change(wanted: Desired, containers: list[Actual], outdated: t.Mapping[str, 
 
 
 def _staleness(wanted: Desired, container: Actual, outdated: t.Mapping[str, str], led: t.Sequence[str]) -> str:
-    if container.config_hash != wanted.config_hash:
-        return "configuration changed"
+    # Before the configuration, which has changed as well where the image has another name.
     if wanted.image_id is not None and container.image != wanted.image_id:
         return "image changed"
+    if container.config_hash != wanted.config_hash:
+        return "configuration changed"
     if container.status in ("dead", "removing"):
         return f"container is {container.status}"
     if container.id in outdated:

@@ -67,6 +67,10 @@ def test_other_image_under_the_same_tag_recreates() -> None:
     assert (change.action, change.reasons, change.replaces) == ("recreate", ("image changed",), ("a",))
 
 
+def test_other_image_under_another_tag_is_named_as_the_reason() -> None:
+    assert only_change(WEB, Container("a", image="i0", config_hash="c0")).reasons == ("image changed",)
+
+
 def test_image_that_is_not_here_yet_is_no_reason_to_recreate() -> None:
     assert only_change(replace(WEB, image_id=None), Container("a", image="i0")).action == "unchanged"
 
