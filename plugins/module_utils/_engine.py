@@ -13,6 +13,7 @@ import sys
 import threading
 import typing as t
 from dataclasses import dataclass
+from datetime import datetime
 
 from ansible_collections.shipshape.stack.plugins.module_utils._errors import EngineGoneError, StackError
 
@@ -71,6 +72,24 @@ class Container:
     stop_timeout: int = 10
     failing_probes: int = 0
     argv: tuple[str, ...] = ()
+    created_at: str = "0001-01-01T00:00:00Z"
+
+    @property
+    def created(self) -> float:
+        """When it was made, in seconds since the epoch."""
+        return epoch(self.created_at)
+
+    @property
+    def started(self) -> float:
+        """When it was started last, in seconds since the epoch; 0 if never."""
+        return epoch(self.started_at)
+
+
+def epoch(stamp: str) -> float:
+    """Return an Engine timestamp as seconds since the epoch; 0 for its zero value."""
+    if stamp.startswith("0001-"):
+        return 0.0
+    return datetime.fromisoformat(stamp).timestamp()
 
 
 def connect() -> t.Any:
@@ -145,6 +164,7 @@ def inspect(client: t.Any, container_id: str) -> Container | None:
         stop_timeout=data["Config"].get("StopTimeout") or 10,
         failing_probes=health.get("FailingStreak", 0),
         argv=(data["Path"], *(data["Args"] or ())),
+        created_at=data["Created"],
     )
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import typing as t
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 
 from ansible_collections.shipshape.stack.plugins.module_utils import _diagnosis, _engine, _health
 from ansible_collections.shipshape.stack.plugins.module_utils._errors import StackError
@@ -28,7 +27,7 @@ class Gate:
 
     def see(self, container: _engine.Container) -> None:
         """Take over an inspected container. Exits of long ago do not count: Compose is about to start it again."""
-        started = epoch(container.started_at)
+        started = container.started
         track = _health.Track(id=container.id, service=container.service, status="created")
         if container.id in self.starting and container.status not in ("running", "paused"):
             self.tracks[container.id] = track
@@ -94,13 +93,6 @@ class Gate:
             )
         # service_healthy without a healthcheck, which Compose refuses at once: having proved stable is what was meant.
         return _health.judge(wanted, self.tracks.values(), now).status == "ready"
-
-
-def epoch(stamp: str) -> float:
-    """Return an Engine timestamp as seconds since the epoch; 0 for its zero value."""
-    if stamp.startswith("0001-"):
-        return 0.0
-    return datetime.fromisoformat(stamp).timestamp()
 
 
 class GateClosed(StackError):

@@ -270,7 +270,7 @@ class Rollout:
             if verdict.status != "waiting":
                 continue
             own = [item for item in present if item.service == verdict.service and item.status == "running"]
-            since = min((_gate.epoch(item.started_at) for item in own), default=0.0)
+            since = min((item.started for item in own), default=0.0)
             failed = max((item.failing_probes for item in own), default=0)
             probes = f", {failed} probes failed" if failed else ""
             seconds = f" for {now - since:.0f} s" if since else ""
