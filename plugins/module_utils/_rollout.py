@@ -401,7 +401,7 @@ class Rollout:
             told = understood(second)
             if isinstance(told, EngineGoneError):
                 return {"": "Nothing was taken back: containers run on without the Engine where `live-restore` is set."}
-            words = told.cause if told else second
+            words = f"{told.cause} {told.evidence}" if told else second
             return {"": f"The return to what ran before failed, too: {words}. Repeat the deploy: it converges."}
 
     def _bring_back(self) -> dict[str, str]:
@@ -422,15 +422,16 @@ class Rollout:
         return self._what_serves(switched=switched)
 
     def _unblock(self, container: _engine.Container, ids: set[str]) -> None:
-        """Start an old container again, after what took its place has been stopped."""
+        """Start an old container again, after what took its place, or a port of it, has been stopped."""
         for other in _engine.containers(self._client, self._target.name):
-            if other.service == container.service and other.id not in ids and other.status in _plan.ACTIVE:
+            in_the_way = other.service == container.service or other.ports & container.ports
+            if in_the_way and other.id not in ids and other.status in _plan.ACTIVE:
                 _engine.stop(self._client, other)
         fresh = _engine.inspect(self._client, container.id)
         if fresh is not None and fresh.status not in _plan.ACTIVE:
             words = _engine.start(self._client, fresh)
             if words:
-                raise StackError(f"{container.name} could not be started again", evidence=words)
+                raise StackError(f"{container.name} could not be started again:", evidence=words)
 
     def _what_serves(self, *, switched: bool) -> dict[str, str]:
         """Wait until the old containers that were stopped are ready again; return what serves each changed service."""
