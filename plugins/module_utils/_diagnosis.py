@@ -9,6 +9,8 @@ import re
 import typing as t
 from dataclasses import asdict, dataclass
 
+from ansible_collections.shipshape.stack.plugins.module_utils._errors import DISK_FULL
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -87,7 +89,12 @@ _RULES = (
     _Rule(
         r"No space left on device|ENOSPC",
         "The disk is full.",
-        "Free space: `docker system df`, then `docker image prune`.",
+        DISK_FULL,
+    ),
+    _Rule(
+        r"Cannot connect to the Docker daemon|error during connect",
+        "The Docker Engine does not answer.",
+        "Start it (`systemctl start docker` or `service docker start`) and repeat the deploy.",
     ),
     _Rule(
         r"password authentication failed",

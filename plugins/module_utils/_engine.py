@@ -6,14 +6,16 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
 import re
 import sys
 import threading
 import typing as t
 from dataclasses import dataclass
+from datetime import datetime
 
-from ansible_collections.shipshape.stack.plugins.module_utils._errors import StackError
+from ansible_collections.shipshape.stack.plugins.module_utils._errors import EngineGoneError, StackError
 
 if sys.version_info < (3, 12):
     # Debian 12's SDK imports distutils. What setuptools puts in its place takes 0.1 s to load, in each of our modules.
@@ -33,6 +35,8 @@ SERVICE_LABEL = "com.docker.compose.service"
 HASH_LABEL = "com.docker.compose.config-hash"
 IMAGE_LABEL = "com.docker.compose.image"
 ONEOFF_LABEL = "com.docker.compose.oneoff"
+DISK_RESERVE = 1024**2
+"""Bytes; with less, nothing can be done on a disk."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,24 @@ class Container:
     stop_timeout: int = 10
     failing_probes: int = 0
     argv: tuple[str, ...] = ()
+    created_at: str = "0001-01-01T00:00:00Z"
+
+    @property
+    def created(self) -> float:
+        """When it was made, in seconds since the epoch."""
+        return epoch(self.created_at)
+
+    @property
+    def started(self) -> float:
+        """When it was started last, in seconds since the epoch; 0 if never."""
+        return epoch(self.started_at)
+
+
+def epoch(stamp: str) -> float:
+    """Return an Engine timestamp as seconds since the epoch; 0 for its zero value."""
+    if stamp.startswith("0001-"):
+        return 0.0
+    return datetime.fromisoformat(stamp).timestamp()
 
 
 def connect() -> t.Any:
@@ -142,6 +164,7 @@ def inspect(client: t.Any, container_id: str) -> Container | None:
         stop_timeout=data["Config"].get("StopTimeout") or 10,
         failing_probes=health.get("FailingStreak", 0),
         argv=(data["Path"], *(data["Args"] or ())),
+        created_at=data["Created"],
     )
 
 
@@ -215,6 +238,18 @@ def _image(client: t.Any, reference: str) -> dict[str, t.Any] | None:
         if error.is_client_error():
             return None
         raise
+
+
+def full_disk(client: t.Any) -> str:
+    """Return in words that the Engine's disk is full, or nothing. What a container writes to its log is then lost."""
+    root = client.info()["DockerRootDir"]
+    try:
+        state = os.statvfs(root)
+    except OSError:
+        # The Engine is on another machine.
+        return ""
+    left = state.f_bavail * state.f_frsize
+    return f"No space left on device: {left // 1024} KiB are free in {root}." if left < DISK_RESERVE else ""
 
 
 def log_tail(client: t.Any, container_id: str, lines: int = 20) -> str:
@@ -294,17 +329,14 @@ class EventStream:
     def next(self, timeout: float) -> dict[str, t.Any] | None:
         """Return the next event, or None when ``timeout`` seconds passed without one.
 
-        Raises StackError when the Engine closed the stream.
+        Raises EngineGoneError when the Engine closed the stream.
         """
         try:
             event = self._queue.get(timeout=max(timeout, 0.0))
         except queue.Empty:
             return None
         if event is None:
-            raise StackError(
-                "The Engine closed the event stream while containers were being started.",
-                fix="Read the Engine's log; when it runs again, repeat the deploy: it converges.",
-            )
+            raise EngineGoneError("It closed its stream of events.")
         return event
 
     def put(self, event: dict[str, t.Any]) -> None:

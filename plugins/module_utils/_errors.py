@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
+import errno
 import typing as t
+
+DISK_FULL = "Free space: `docker system df`, then `docker image prune`."
 
 
 class StackError(Exception):
@@ -36,3 +39,40 @@ class StackError(Exception):
         """Return the keyword arguments for ``AnsibleModule.fail_json``."""
         told = {"msg": str(self), "cause": self.cause, "evidence": self.evidence, "fix": self.fix}
         return {**told, "serving": self.serving} if self.serving else told
+
+
+class EngineGoneError(StackError):
+    """The Engine ended, or lost the connection, in the middle of the work."""
+
+    def __init__(self, evidence: str) -> None:
+        super().__init__(
+            "The Docker Engine went away in the middle of the work.",
+            evidence=evidence,
+            fix="Start it (`systemctl start docker` or `service docker start`), read its log (`journalctl -u docker`), "
+            "and repeat the deploy: it converges.",
+        )
+
+
+def understood(error: BaseException) -> StackError | None:
+    """Return what to tell a person of an error, also of one nobody expected; None for a mistake in the program."""
+    if isinstance(error, StackError):
+        return error
+    # By their names: both are loaded only where a module talks to the Engine, which takes its time.
+    if type(error).__module__.startswith(("docker.", "requests.")):
+        if isinstance(error, OSError) and not hasattr(error, "explanation"):
+            return EngineGoneError(f"Connection to the Engine: {_innermost(error)}")
+        return StackError(
+            "The Docker Engine did not do what it was asked for.",
+            evidence=str(getattr(error, "explanation", None) or error),
+            fix="Read the Engine's log (`journalctl -u docker`); when it runs, repeat the deploy: it converges.",
+        )
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StackError("The disk is full.", evidence=str(error), fix=f"{DISK_FULL} Then repeat the deploy.")
+    return None
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """Return the error that others were made of: it says most."""
+    while error.args and isinstance(error.args[-1], BaseException):
+        error = error.args[-1]
+    return error

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import typing as t
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 
 from ansible_collections.shipshape.stack.plugins.module_utils import _diagnosis, _engine, _health
 from ansible_collections.shipshape.stack.plugins.module_utils._errors import StackError
@@ -28,7 +27,7 @@ class Gate:
 
     def see(self, container: _engine.Container) -> None:
         """Take over an inspected container. Exits of long ago do not count: Compose is about to start it again."""
-        started = epoch(container.started_at)
+        started = container.started
         track = _health.Track(id=container.id, service=container.service, status="created")
         if container.id in self.starting and container.status not in ("running", "paused"):
             self.tracks[container.id] = track
@@ -78,6 +77,12 @@ class Gate:
         if container in self.tracks:
             self.tracks[container] = replace(self.tracks[container], status="created", error=error)
 
+    def look_again(self, container: _engine.Container) -> None:
+        """Take over from an inspection what no event tells: that the Engine failed to start a container once more."""
+        track = self.tracks.get(container.id)
+        if track and track.exits and track.status == container.status == "exited" and container.error:
+            self.could_not_start(container.id, container.error)
+
     def reached(self, service: str, condition: str, now: float) -> bool:
         """Return whether a ``depends_on`` condition on a service is met. Compose spec: depends_on."""
         [wanted] = [item for item in self.expectations if item.service == service]
@@ -88,13 +93,6 @@ class Gate:
             )
         # service_healthy without a healthcheck, which Compose refuses at once: having proved stable is what was meant.
         return _health.judge(wanted, self.tracks.values(), now).status == "ready"
-
-
-def epoch(stamp: str) -> float:
-    """Return an Engine timestamp as seconds since the epoch; 0 for its zero value."""
-    if stamp.startswith("0001-"):
-        return 0.0
-    return datetime.fromisoformat(stamp).timestamp()
 
 
 class GateClosed(StackError):
@@ -128,7 +126,7 @@ def collect(client: t.Any, containers: t.Sequence[_engine.Container], verdict: _
         exit_code=worst.exit_code,
         oom_killed=worst.oom_killed,
         restart_count=worst.restart_count,
-        error=worst.error,
+        error=worst.error or _engine.full_disk(client),
         probes=worst.probes,
         log=_engine.log_tail(client, worst.id),
     )

@@ -9,7 +9,7 @@ import typing as t
 from pathlib import Path
 
 from ansible_collections.shipshape.stack.plugins.module_utils import _compose
-from ansible_collections.shipshape.stack.plugins.module_utils._errors import StackError
+from ansible_collections.shipshape.stack.plugins.module_utils._errors import understood
 
 ENGINE_SOCKET = Path("/var/run/docker.sock")
 
@@ -34,27 +34,16 @@ def project(params: t.Mapping[str, t.Any]) -> _compose.Project:
 
 
 def conclude(module: t.Any, work: t.Callable[[], dict[str, t.Any]]) -> t.NoReturn:
-    """End the module with the result of ``work``, or with its StackError."""
+    """End the module with the result of ``work``, or with what a person has to know of its error."""
     try:
         result = work()
-    except StackError as error:
-        module.fail_json(**error.result())
     except Exception as error:
-        # Both are loaded only where a module talks to the Engine, which takes its time.
-        if not type(error).__module__.startswith(("docker.", "requests.")):
+        told = understood(error)
+        if told is None:
             raise
-        module.fail_json(**engine_failure(error).result())
+        module.fail_json(**told.result())
     module.exit_json(**result)
     raise AssertionError("exit_json returned")
-
-
-def engine_failure(error: Exception) -> StackError:
-    """Return what to say of an error of the Docker SDK that nobody expected."""
-    return StackError(
-        "The Docker Engine did not do what it was asked for.",
-        evidence=str(getattr(error, "explanation", None) or error),
-        fix="Read the Engine's log (`journalctl -u docker`); when it runs, repeat the deploy: it converges.",
-    )
 
 
 def not_there_yet(module: t.Any, *needed: str) -> str:

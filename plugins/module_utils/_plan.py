@@ -50,6 +50,14 @@ class Actual(t.Protocol):
     def ports(self) -> frozenset[str]:
         """Published ports of the host, as ``80/tcp``."""
 
+    @property
+    def created(self) -> float:
+        """When it was made, in seconds."""
+
+    @property
+    def started(self) -> float:
+        """When it was started last, in seconds."""
+
 
 @dataclass(frozen=True)
 class Desired:
@@ -105,7 +113,12 @@ def plan(
     for wanted in _in_order(desired):
         own = [item for item in actual if item.service == wanted.service]
         led = [name for name in wanted.follows if name in changes and _renews(changes[name])]
-        changes[wanted.service] = _change(wanted, own, outdated, led)
+        left = {
+            item.id: f"{', '.join(names)} was recreated, which it has to follow"
+            for item in own
+            if (names := [name for name in wanted.follows if _is_newer(name, item, actual, changes)])
+        }
+        changes[wanted.service] = _change(wanted, own, {**left, **outdated}, led)
     result = [changes[wanted.service] for wanted in desired]
     known = {wanted.service for wanted in desired}
     orphans = [item for item in actual if item.service not in known] if remove_orphans else []
@@ -156,6 +169,15 @@ def _renews(change: Change) -> bool:
     return change.action in ("roll", "recreate") or (change.action == "create" and bool(change.create))
 
 
+def _is_newer(leader: str, follower: Actual, actual: t.Sequence[Actual], changes: t.Mapping[str, Change]) -> bool:
+    """Whether a leader has been renewed since the follower's start, by a run that did not get as far as that."""
+    return follower.status in ACTIVE and any(
+        item.created > follower.started
+        for item in actual
+        if item.service == leader and leader in changes and item.id not in changes[leader].replaces
+    )
+
+
 def _change(wanted: Desired, containers: list[Actual], outdated: t.Mapping[str, str], led: t.Sequence[str]) -> Change:
     stale = {item.id: why for item in containers if (why := _staleness(wanted, item, outdated, led))}
     good = sorted((item for item in containers if item.id not in stale), key=lambda item: item.status not in ACTIVE)
@@ -189,10 +211,11 @@ def _change(wanted: Desired, containers: list[Actual], outdated: t.Mapping[str, 
 
 
 def _staleness(wanted: Desired, container: Actual, outdated: t.Mapping[str, str], led: t.Sequence[str]) -> str:
-    if container.config_hash != wanted.config_hash:
-        return "configuration changed"
+    # Before the configuration, which has changed as well where the image has another name.
     if wanted.image_id is not None and container.image != wanted.image_id:
         return "image changed"
+    if container.config_hash != wanted.config_hash:
+        return "configuration changed"
     if container.status in ("dead", "removing"):
         return f"container is {container.status}"
     if container.id in outdated:

@@ -46,10 +46,19 @@ def newest_change(paths: t.Iterable[Path]) -> float:
 
 
 def _below(pid: int) -> t.Iterator[int]:
-    for task in (PROC / str(pid) / "task").glob("*/children"):
-        for child in task.read_text(encoding="ascii").split():
-            yield int(child)
-            yield from _below(int(child))
+    for child in _children(pid):
+        yield child
+        yield from _below(child)
+
+
+def _children(pid: int) -> list[int]:
+    found: list[int] = []
+    # The process may end while we look, and so may one of its threads.
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for task in (PROC / str(pid) / "task").glob("*/children"):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                found += (int(child) for child in task.read_text(encoding="ascii").split())
+    return found
 
 
 def _command(pid: int) -> bytes:

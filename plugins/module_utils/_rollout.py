@@ -29,7 +29,7 @@ from ansible_collections.shipshape.stack.plugins.module_utils import (
     _strategy,
     _target,
 )
-from ansible_collections.shipshape.stack.plugins.module_utils._errors import StackError
+from ansible_collections.shipshape.stack.plugins.module_utils._errors import EngineGoneError, StackError, understood
 from ansible_collections.shipshape.stack.plugins.module_utils._progress import Progress
 
 _STARTED, _BROKEN, _DRAINED = (f"shipshape.{name}" for name in ("started", "broken", "drained"))
@@ -98,16 +98,25 @@ class Rollout:
             self._prove()
         except BaseException as error:
             self._pool.shutdown(wait=True, cancel_futures=True)
-            serving = self._return(error)
-            if isinstance(error, StackError):
-                error.serving = serving
-            raise
+            self._fail(error, self._return(error))
         finally:
             _edge.close(self._draining)
             self._stream.close()
-        self._retire()
-        self._pool.shutdown()
+        try:
+            self._retire()
+        except BaseException as error:
+            self._fail(error, self._what_stays())
+        finally:
+            self._pool.shutdown()
         return verdicts
+
+    def _fail(self, error: BaseException, serving: dict[str, str]) -> t.NoReturn:
+        """Raise what a person has to know of an error, with what serves."""
+        told = understood(error)
+        if told is None:
+            raise error
+        told.serving = serving
+        raise told
 
     # Make and start
 
@@ -149,6 +158,9 @@ class Rollout:
         while True:
             now = time.time()
             self._launch(now)
+            if now >= report:
+                for container in self._own():
+                    self._gate.look_again(container)
             verdicts = self._gate.verdicts(now)
             for verdict in verdicts:
                 is_news = verdict.status == "ready" and told.get(verdict.service) != "ready"
@@ -258,7 +270,7 @@ class Rollout:
             if verdict.status != "waiting":
                 continue
             own = [item for item in present if item.service == verdict.service and item.status == "running"]
-            since = min((_gate.epoch(item.started_at) for item in own), default=0.0)
+            since = min((item.started for item in own), default=0.0)
             failed = max((item.failing_probes for item in own), default=0)
             probes = f", {failed} probes failed" if failed else ""
             seconds = f" for {now - since:.0f} s" if since else ""
@@ -368,6 +380,11 @@ class Rollout:
         # Again: Compose may have made some later, and those above are gone.
         self._remember(self._own())
 
+    def _what_stays(self) -> dict[str, str]:
+        """Return what serves each service that was replaced, in words, when the old could not be removed."""
+        renewed = (change.service for change in self._target.changes if change.action in ("roll", "recreate"))
+        return dict.fromkeys(renewed, "its new container, and the old one is not removed yet")
+
     # Return
 
     def _return(self, error: BaseException) -> dict[str, str]:
@@ -381,7 +398,11 @@ class Rollout:
         try:
             return self._bring_back()
         except Exception as second:
-            return {"": f"The return to what ran before failed, too: {second}. Repeat the deploy: it converges."}
+            told = understood(second)
+            if isinstance(told, EngineGoneError):
+                return {"": "Nothing was taken back: containers run on without the Engine where `live-restore` is set."}
+            words = f"{told.cause} {told.evidence}" if told else second
+            return {"": f"The return to what ran before failed, too: {words}. Repeat the deploy: it converges."}
 
     def _bring_back(self) -> dict[str, str]:
         self._say("returning to what ran before")
@@ -401,15 +422,16 @@ class Rollout:
         return self._what_serves(switched=switched)
 
     def _unblock(self, container: _engine.Container, ids: set[str]) -> None:
-        """Start an old container again, after what took its place has been stopped."""
+        """Start an old container again, after what took its place, or a port of it, has been stopped."""
         for other in _engine.containers(self._client, self._target.name):
-            if other.service == container.service and other.id not in ids and other.status in _plan.ACTIVE:
+            in_the_way = other.service == container.service or other.ports & container.ports
+            if in_the_way and other.id not in ids and other.status in _plan.ACTIVE:
                 _engine.stop(self._client, other)
         fresh = _engine.inspect(self._client, container.id)
         if fresh is not None and fresh.status not in _plan.ACTIVE:
             words = _engine.start(self._client, fresh)
             if words:
-                raise StackError(f"{container.name} could not be started again", evidence=words)
+                raise StackError(f"{container.name} could not be started again:", evidence=words)
 
     def _what_serves(self, *, switched: bool) -> dict[str, str]:
         """Wait until the old containers that were stopped are ready again; return what serves each changed service."""

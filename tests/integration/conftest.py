@@ -8,6 +8,7 @@ from __future__ import annotations
 import typing as t
 
 import pytest
+from engines import Machine
 from hosts import DebianHost, debian_machine
 from rollout import SharedSite, Site
 
@@ -38,7 +39,7 @@ def pytest_runtest_makereport(
 ) -> t.Generator[None, pytest.TestReport, pytest.TestReport]:
     """Add the log of the host's Engine to the report of a test that failed on it."""
     report = yield
-    host = getattr(item, "funcargs", {}).get("bare_host")
-    if report.failed and isinstance(host, DebianHost):
-        report.sections.append((f"Engine of {host.name}", host.engine_log()))
+    for host in getattr(item, "funcargs", {}).values():
+        if report.failed and isinstance(host, DebianHost | Machine):
+            report.sections.append((f"Engine of {host.name}", host.engine_log()))
     return report

@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 import typing as t
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -66,11 +67,22 @@ http {
 """
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a site is: the address of its ports, and what a command has to be given to that it runs there."""
+
+    address: str = "127.0.0.1"
+    within: tuple[str, ...] = ()
+
+
+HERE = Place()
+
+
 class Site:
     """A Compose project with the services ``nginx`` and ``backend``, and whatever else a test declares."""
 
-    def __init__(self, it: Project) -> None:
-        self.project = it
+    def __init__(self, it: Project, place: Place = HERE) -> None:
+        self.project, self.place = it, place
         self.python, self.nginx = newest_image("shipshape/python"), newest_image("shipshape/nginx")
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = int(free.getsockname()[1])
@@ -104,7 +116,7 @@ class Site:
             "user": "101:101",
             "read_only": True,
             "tmpfs": ["/tmp", "/var/cache/nginx:uid=101,gid=101"],
-            "ports": [f"127.0.0.1:{self.port}:8080"],
+            "ports": [f"{self.place.address}:{self.port}:8080"],
             "volumes": [f"{self.edge_files}:/etc/nginx/stack:ro"],
             "stop_grace_period": "1s",
             **more,
@@ -136,7 +148,7 @@ class Site:
             "directory": str(self.edge_files),
             "upstreams": {"backend": PORT},
             "drain_timeout": "20s",
-            "url": f"http://127.0.0.1:{self.port}",
+            "url": f"http://{self.place.address}:{self.port}",
             **more.pop("edge", {}),
         }
         return {
@@ -153,7 +165,7 @@ class Site:
 
     def begin_deploy(self, environment: t.Mapping[str, str] | None = None, **more: t.Any) -> subprocess.Popen[str]:
         """Start compose_up."""
-        return begin_up(self.arguments(**more), environment)
+        return begin_up(self.arguments(**more), environment, self.place.within)
 
     def start(self) -> None:
         """Deploy the first version."""
@@ -199,7 +211,7 @@ class Site:
             return answer.status, answer.read()
 
     def connect(self) -> http.client.HTTPConnection:
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=15)
+        return http.client.HTTPConnection(self.place.address, self.port, timeout=15)
 
     def answers(self, version: str) -> None:
         """Ask until a version answers: nothing tells when nginx has looked the names up."""
@@ -233,10 +245,12 @@ def serving(version: str, *more: str) -> list[str]:
     return ["python3", "-S", "-c", UPSTREAM.replace("$", "$$"), version, str(PORT), *more]
 
 
-def begin_up(arguments: dict[str, t.Any], environment: t.Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+def begin_up(
+    arguments: dict[str, t.Any], environment: t.Mapping[str, str] | None = None, within: t.Sequence[str] = ()
+) -> subprocess.Popen[str]:
     """Start compose_up as Ansible does it on a host: a program that reads its arguments and prints its result."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "ansible_collections.shipshape.stack.plugins.modules.compose_up"],
+        [*within, sys.executable, "-m", "ansible_collections.shipshape.stack.plugins.modules.compose_up"],
         env=os.environ | {"PYTHONPATH": str(REPOSITORY / ".cache/collections"), **(environment or {})},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -331,10 +345,10 @@ class Events:
 
 
 @contextlib.contextmanager
-def new_site(directory: Path) -> t.Iterator[Site]:
+def new_site(directory: Path, place: Place = HERE) -> t.Iterator[Site]:
     """Yield a site whose first version serves."""
     with project(directory) as it:
-        site = Site(it)
+        site = Site(it, place)
         site.start()
         yield site
 
@@ -342,15 +356,15 @@ def new_site(directory: Path) -> t.Iterator[Site]:
 class SharedSite:
     """A site for the tests of a file: one after the other finds it serving, or gets a new one."""
 
-    def __init__(self, factory: pytest.TempPathFactory) -> None:
-        self._factory = factory
+    def __init__(self, factory: pytest.TempPathFactory, place: Place = HERE) -> None:
+        self._factory, self._place = factory, place
         self._opened = contextlib.ExitStack()
         self._site: Site | None = None
 
     def lend(self) -> Site:
         if self._site is None or not self._is_as_it_was(self._site):
             self.close()
-            self._site = self._opened.enter_context(new_site(self._factory.mktemp("site")))
+            self._site = self._opened.enter_context(new_site(self._factory.mktemp("site"), self._place))
         return self._site
 
     def _is_as_it_was(self, site: Site) -> bool:

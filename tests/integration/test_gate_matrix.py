@@ -61,12 +61,20 @@ BEFORE_THE_SWITCH = [
         "KeyError: DATABASE",
     ),
     Bad(
-        "crash after a second",
-        command("sleep 1; echo 'cannot go on'; exit 7", restart="no"),
+        "crash after two seconds",
+        command("sleep 2; echo 'cannot go on'; exit 7", restart="no"),
         "exited with code 7",
         NO_PATTERN,
         "cannot go on",
-        arguments={"stable_for": 2},
+        arguments={"stable_for": 5},
+    ),
+    Bad(
+        "crash loop every two seconds",
+        command("sleep 2; echo 'cannot go on'; exit 7"),
+        "crash loop: it exited 2 times, last with code 7",
+        NO_PATTERN,
+        "cannot go on",
+        arguments={"stable_for": 5},
     ),
     Bad(
         "end without an error",

@@ -5,16 +5,19 @@
 
 from __future__ import annotations
 
+import json
+import socket
 import threading
 import time
 import typing as t
+import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from hosts import docker
-from modules import Project, Result, newest_image, project, shell, sleeper
-from rollout import Site, Watch, action, good, up
+from modules import Project, Result, newest_image, probed, project, shell, sleeper
+from rollout import PORT, Site, Watch, action, good, serving, up
 
 
 def test_replicas_come_and_go_without_a_lost_request(site: Site) -> None:
@@ -247,6 +250,76 @@ def test_service_without_an_edge_is_rolled_when_its_label_asks_for_it(stack: Pro
     kinds = [line.split()[0] for line in stack.events(since)]
     assert kinds.index("start") < kinds.index("die")
     assert up(stack)["changed"] is False
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Two services that publish a port of the host each, and say which of them answers there."""
+
+    project: Project
+    image: str
+    first: int
+    second: int
+
+    def declare(self, a: int, b: int, bad: str = "") -> None:
+        """Give each a port; a bad one takes it and never becomes healthy."""
+        ready = {"healthcheck": {"test": ["CMD", "bash", "-c", f"exec 3<>/dev/tcp/127.0.0.1/{PORT}"], **PACE}}
+        one = {"image": self.image, "stop_grace_period": "1s", **ready}
+        self.project.declare(
+            {
+                name: {
+                    **one,
+                    "command": serving(name),
+                    "ports": [f"127.0.0.1:{port}:{PORT}"],
+                    **(probed("echo broken; exit 1") if name == bad else {}),
+                }
+                for name, port in (("a", a), ("b", b))
+            }
+        )
+
+    def served(self) -> list[str]:
+        """Return who answers on the first port and who on the second."""
+        answers = []
+        for port in (self.first, self.second):
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}", timeout=5) as answer:
+                answers.append(str(json.load(answer)["service"]))
+        return answers
+
+
+PACE = {"interval": "1s", "timeout": "5s", "start_period": "20s", "start_interval": "200ms"}
+
+
+@pytest.fixture
+def ports(stack: Project, image: str) -> Ports:
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+        it = Ports(stack, image, one.getsockname()[1], other.getsockname()[1])
+    it.declare(it.first, it.second)
+    good(up(stack))
+    assert it.served() == ["a", "b"]
+    return it
+
+
+def test_host_ports_are_swapped_between_two_services(ports: Ports) -> None:
+    ports.declare(ports.second, ports.first)
+    result = good(up(ports.project))
+    assert (action(result, "a"), action(result, "b")) == ("recreate", "recreate")
+    assert ports.served() == ["b", "a"]
+    assert up(ports.project)["changed"] is False
+
+
+@pytest.mark.parametrize("bad", ["a", "b"])
+def test_swap_of_host_ports_that_fails_is_taken_back_as_a_whole(ports: Ports, bad: str) -> None:
+    before = ports.project.containers()
+    ports.declare(ports.second, ports.first, bad)
+    result = up(ports.project)
+    [failure] = result["failures"]
+    assert (failure["service"], failure["findings"][0]["evidence"]) == (bad, "exit 1: broken")
+    assert result["serving"] == dict.fromkeys(["a", "b"], "its old container, started again")
+    assert ports.served() == ["a", "b"]
+    assert ports.project.containers() == before
+    ports.declare(ports.second, ports.first)
+    good(up(ports.project))
+    assert ports.served() == ["b", "a"]
 
 
 WORKER = """

@@ -11,11 +11,12 @@ import socketserver
 import threading
 import time
 import typing as t
+import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from modules import docker
+from modules import docker, newest_image
 from rollout import NGINX, Events, SharedSite, Site, Watch, action, good, result_of
 
 PROBES = {
@@ -176,6 +177,13 @@ def test_edge_with_a_change_of_its_own_is_recreated_when_everything_else_is_read
     assert (action(result, "backend"), action(result, "nginx")) == ("roll", "recreate")
     site.port = port
     site.answers("with")
+    came_last(site, old, since)
+    site.is_settled()
+    site.converges()
+
+
+def came_last(site: Site, old: dict[str, str], since: float) -> None:
+    """Look whether the edge was recreated when the new backend was ready, and before the old one went."""
     [new] = site.backends()
     events = site.project.events(since)
     [nginx] = [name for name in old if "-nginx-" in name]
@@ -183,8 +191,6 @@ def test_edge_with_a_change_of_its_own_is_recreated_when_everything_else_is_read
     assert events.index(f"die {nginx}") < next(
         at for at, line in enumerate(events) if line.startswith("die") and "-backend-" in line
     )
-    site.is_settled()
-    site.converges()
 
 
 def test_edge_that_cannot_be_started_gives_way_to_the_old_one_with_the_old_release(site: Site) -> None:
@@ -196,6 +202,59 @@ def test_edge_that_cannot_be_started_gives_way_to_the_old_one_with_the_old_relea
     [failure] = result["failures"]
     assert failure["service"] == "nginx"
     assert failure["findings"][0]["cause"] == "A port the service needs is taken."
+    assert result["serving"]["nginx"] == "its old container, started again"
+    site.answers(version)
+    assert site.project.containers() == before
+    assert site.files() == files
+    site.converges()
+
+
+@pytest.fixture(scope="module")
+def other_nginx(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[t.Callable[[str], str]]:
+    """Builds of nginx that differ from the one in use by a line of their Dockerfile."""
+    directory, repository = tmp_path_factory.mktemp("nginx"), f"it-{uuid.uuid4().hex[:8]}/nginx"
+    made: list[str] = []
+
+    def build(line: str) -> str:
+        (directory / "Dockerfile").write_text(f"FROM {newest_image('shipshape/nginx')}\n{line}\n")
+        made.append(f"{repository}:{len(made)}")
+        docker("build", "--quiet", "--tag", made[-1], str(directory))
+        return made[-1]
+
+    yield build
+    docker("rmi", "--force", *made)
+
+
+def test_other_image_of_the_edge_comes_last_and_the_plan_says_why(
+    site: Site, other_nginx: t.Callable[[str], str]
+) -> None:
+    image = other_nginx("LABEL edition=second")
+    old, since = site.project.containers(), time.time()
+    site.declare(site.backend("with"), site.edge(image=image))
+    result = good(site.deploy())
+    changes = {item["service"]: item for item in result["actions"]}
+    assert (changes["backend"]["action"], changes["nginx"]["action"]) == ("roll", "recreate")
+    assert changes["nginx"]["reasons"] == ["image changed"]
+    assert changes["nginx"]["strategy"] == f"recreate: publishes host port {site.port}"
+    site.answers("with")
+    came_last(site, old, since)
+    site.is_settled()
+    site.converges()
+
+
+def test_other_image_of_the_edge_that_fails_gives_way_to_the_old_one(
+    site: Site, other_nginx: t.Callable[[str], str]
+) -> None:
+    before, files, version = site.project.containers(), site.files(), site.ask()
+    says = "nginx: unknown directive"
+    image = other_nginx(f'ENTRYPOINT ["sh", "-c", "echo {says} >&2; exit 1"]')
+    site.declare(site.backend("bad"), site.edge(image=image))
+    result = site.deploy()
+    assert result["failed"]
+    [failure] = result["failures"]
+    assert (failure["service"], failure["verdict"]) == ("nginx", "exited with code 1")
+    assert failure["findings"][0]["evidence"] == says
+    assert failure["findings"][0]["fix"] in result["msg"]
     assert result["serving"]["nginx"] == "its old container, started again"
     site.answers(version)
     assert site.project.containers() == before

@@ -14,7 +14,7 @@ import typing as t
 
 import pytest
 from hosts import docker
-from modules import probed
+from modules import probed, shell, sleeper
 from rollout import Events, Site, Watch, action, good, result_of
 
 Moment = t.Callable[[Site, dict[str, str]], t.Callable[[Events], t.Any]]
@@ -161,4 +161,49 @@ def test_deploy_beside_another_is_refused_with_the_name_of_the_first(site: Site)
     assert "stop the process named above" in second["fix"]
     assert action(first, "backend") == "roll"
     assert site.ask() == "slow"
+    site.converges()
+
+
+def test_what_follows_a_recreated_container_does_so_after_a_kill_between_the_two(site: Site) -> None:
+    ready = {"leader": {"condition": "service_healthy", "restart": True}}
+
+    def declare(level: str) -> None:
+        late = shell(site.python, "sleep 1; touch /tmp/go; exec sleep 600", environment={"LEVEL": level})
+        leader = {**late, **probed("test -e /tmp/go", start_period="60s")}
+        followers = {
+            "sidecar": sleeper(site.python, network_mode="service:leader", depends_on=ready),
+            "dependent": sleeper(site.python, depends_on=ready),
+        }
+        site.declare(site.backend(version), others={"leader": leader, **followers})
+
+    version = site.ask()
+    declare("one")
+    good(site.deploy())
+    before = site.project.containers()
+    [leader, sidecar, dependent] = (f"{site.project.name}-{name}-1" for name in ("leader", "sidecar", "dependent"))
+    declare("two")
+    with Watch(site) as watch:
+        with Events(site) as events:
+            deploy = site.begin_deploy()
+            events.wait(
+                lambda action, actor, key: action == "start" and actor["name"] == leader and key != before[leader]
+            )
+            os.kill(deploy.pid, signal.SIGKILL)
+            deploy.communicate()
+        left = site.project.containers()
+        assert {name for name in before if left[name] != before[name]} == {leader}
+        result = good(site.deploy())
+    assert (action(result, "leader"), action(result, "sidecar"), action(result, "dependent")) == (
+        "unchanged",
+        "recreate",
+        "recreate",
+    )
+    [told] = [item["reasons"] for item in result["actions"] if item["service"] == "dependent"]
+    assert told == ["leader was recreated, which it has to follow"]
+    after = site.project.containers()
+    assert after[leader] == left[leader]
+    assert [key for name, key in after.items() if "-dependent-" in name] != [before[dependent]]
+    assert docker("inspect", sidecar, "--format", "{{.HostConfig.NetworkMode}}") == f"container:{after[leader]}"
+    assert watch.losses == []
+    site.is_settled()
     site.converges()

@@ -142,6 +142,17 @@ def render_newer_suite(directory: Path, mirrors: t.Sequence[str], **variables: t
     return str(controller.template(task, lookup))
 
 
+def chosen_services(declaration: Declaration, directory: Path, given: t.Any) -> tuple[list[str], bool]:
+    """Return which services a deploy brings up for a value of ``stack_deploy_services``, and whether it migrates."""
+    source = declaration.make_source(directory)
+    variables = {"stack_source": str(source), **declaration.variables, "stack_deploy_services": given}
+    controller = Controller(variables, directory)
+    controller.declare()
+    task = task_of("shipshape.stack.deploy_status")
+    only, migrates = (trust_as_template(f"{{{{ stack_deploy_{name} }}}}") for name in ("only", "migrates"))
+    return controller.template(task, only), controller.template(task, migrates)
+
+
 @functools.cache
 def site() -> tuple[DataLoader, Play]:
     """Load site.yml once; it knows no host yet."""

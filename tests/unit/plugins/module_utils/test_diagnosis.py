@@ -38,6 +38,10 @@ LINES = [
         "Error starting userland proxy: listen tcp4 0.0.0.0:80: bind: address already in use",
         "A port the service needs is taken.",
     ),
+    (
+        "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?",
+        "The Docker Engine does not answer.",
+    ),
     ("Error: listen EADDRINUSE: address already in use :::3000", "A port the service needs is taken."),
     (
         "ERROR:    [Errno 98] error while attempting to bind on address ('0.0.0.0', 8000): address already in use",

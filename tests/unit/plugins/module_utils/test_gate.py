@@ -492,3 +492,21 @@ def test_closed_gate_names_the_services_and_the_fix_of_the_first() -> None:
     assert "web, db did not become ready" in str(error)
     assert [item["service"] for item in error.result()["failures"]] == ["web", "db"]
     assert error.result()["fix"] == _diagnosis.diagnose(evidence[0])[0].fix
+
+
+def test_restart_that_the_engine_failed_in_without_a_word_is_found_by_a_look() -> None:
+    gate = Gate((wants(),))
+    for name, now in (("start", START), ("die", START + 1)):
+        gate.hear(event(name, now, exitCode="3"))
+    gate.look_again(container(status="restarting"))
+    assert gate.verdicts(START + 2)[0].status == "waiting"
+    gate.look_again(container(status="exited", error="no space left on device"))
+    assert gate.verdicts(START + 2)[0] == _health.Verdict("web", "failed", "could not be started")
+
+
+def test_error_of_an_earlier_start_does_not_count_before_the_next_one() -> None:
+    failed = container(status="exited", error="port is already allocated")
+    gate = Gate((wants(),), starting=frozenset({failed.id}))
+    gate.see(failed)
+    gate.look_again(failed)
+    assert gate.verdicts(START)[0].status == "waiting"

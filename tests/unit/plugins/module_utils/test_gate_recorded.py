@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.shipshape.stack.plugins.module_utils import _engine, _health
-from ansible_collections.shipshape.stack.plugins.module_utils._gate import Gate, epoch
+from ansible_collections.shipshape.stack.plugins.module_utils._gate import Gate
 
 DATA = Path(__file__).parent / "data/events"
 
@@ -207,5 +207,5 @@ def test_time_of_a_start_as_inspected_is_that_of_its_event() -> None:
     [event] = [moment(step) for step in steps if "event" in step and name_of(step) == "start"]
     [container] = seen([step for step in steps if "look" in step][-1])
     # The Engine notes the start, then tells of it.
-    assert event - 0.5 < epoch(container.started_at) <= event
-    assert epoch("0001-01-01T00:00:00Z") == 0.0
+    assert event - 0.5 < container.started <= event
+    assert _engine.epoch("0001-01-01T00:00:00Z") == 0.0

@@ -28,6 +28,8 @@ class Container:
     config_hash: str = "c1"
     image: str = "i1"
     ports: frozenset[str] = frozenset()
+    created: float = 0.0
+    started: float = 0.0
 
 
 WEB = Desired("web", "c1", "i1", 1, may_finish=False)
@@ -65,6 +67,10 @@ def test_rolling_service_is_rolled_and_says_why() -> None:
 def test_other_image_under_the_same_tag_recreates() -> None:
     change = only_change(WEB, Container("a", image="i0"))
     assert (change.action, change.reasons, change.replaces) == ("recreate", ("image changed",), ("a",))
+
+
+def test_other_image_under_another_tag_is_named_as_the_reason() -> None:
+    assert only_change(WEB, Container("a", image="i0", config_hash="c0")).reasons == ("image changed",)
 
 
 def test_image_that_is_not_here_yet_is_no_reason_to_recreate() -> None:
@@ -186,6 +192,36 @@ def test_what_follows_is_renewed_with_new_containers_only() -> None:
     assert _plan.plan([led], [Container("a")], remove_orphans=True)[0].action == "unchanged"
 
 
+@pytest.mark.parametrize(
+    ("status", "created", "action"),
+    [
+        ("running", 2.0, "recreate"),
+        ("paused", 2.0, "recreate"),
+        ("running", 1.0, "unchanged"),
+        ("created", 2.0, "start"),
+    ],
+)
+def test_what_follows_is_renewed_when_its_leader_is_newer_than_its_start(
+    status: str, created: float, action: str
+) -> None:
+    """A run was killed between the two. One that is only about to start needs no more than that."""
+    led = replace(WEB, follows=("db",))
+    db = Desired("db", "c1", "i1", 1, may_finish=False)
+    there = [Container("a", status=status, started=1.0), Container("d", service="db", created=created)]
+    [change, leader] = _plan.plan([led, db], there, remove_orphans=True)
+    assert (change.action, leader.action) == (action, "unchanged")
+    if action == "recreate":
+        assert change.reasons == ("db was recreated, which it has to follow",)
+
+
+def test_leader_that_goes_is_not_followed() -> None:
+    led = replace(WEB, follows=("db",))
+    db = Desired("db", "c1", "i1", 1, may_finish=False)
+    leaders = [Container("d", service="db"), Container("e", service="db", created=2.0)]
+    [change, leader] = _plan.plan([led, db], [Container("a", started=1.0), *leaders], remove_orphans=True)
+    assert (change.action, leader.replaces) == ("unchanged", ("e",))
+
+
 def test_following_is_handed_on() -> None:
     names = ["a", "b", "c"]
     chain = [
@@ -264,11 +300,11 @@ def roll_out(
         for number in ids if steps > 0 else ():
             wanted = by_name[service]
             image = wanted.image_id or next((item.image for item in actual if item.service == service), "pulled")
-            after.append(Container(number, service, "created", "none", 0, wanted.config_hash, image))
+            after.append(Container(number, service, "created", "none", 0, wanted.config_hash, image, created=100.0))
     started = {item for change in changes for item in (*change.starts, *made[change.service])} if steps > 1 else set()
     gone = {item for change in changes for item in change.replaces} if steps > 2 else set()
     return [
-        replace(item, status="running", health="starting") if item.id in started else item
+        replace(item, status="running", health="starting", started=101.0) if item.id in started else item
         for item in after
         if item.id not in gone
     ]
@@ -319,6 +355,8 @@ ACTUAL = st.lists(
         HASHES,
         IMAGES,
         PORTS,
+        st.integers(0, 3),
+        st.integers(0, 3),
     ),
     unique_by=lambda item: item.id,
     max_size=6,
@@ -348,6 +386,17 @@ def is_as_declared(desired: t.Sequence[Desired], actual: t.Sequence[Container], 
     ) and (not remove_orphans or all(item.service in by_service for item in actual))
 
 
+def is_left_behind(desired: t.Sequence[Desired], actual: t.Sequence[Container]) -> bool:
+    """Say whether something runs since before a container was made that it has to follow."""
+    return any(
+        item.service == wanted.service and item.status == "running" and item.started < leader.created
+        for wanted in desired
+        for item in actual
+        for leader in actual
+        if leader.service in wanted.follows and leader.service in {other.service for other in desired}
+    )
+
+
 @given(*CASES, OUTDATED)
 @example([replace(WEB, may_finish=True)], [Container("a", status="exited")], True, set())
 def test_carrying_the_plan_out_leaves_nothing_to_do(
@@ -358,7 +407,9 @@ def test_carrying_the_plan_out_leaves_nothing_to_do(
     known = {wanted.service for wanted in desired}
     declared = is_as_declared(desired, actual, remove_orphans=remove_orphans)
     assert _plan.settled(changes) == (
-        declared and not any(item.service in known for item in actual if item.id in outdated)
+        declared
+        and not any(item.service in known for item in actual if item.id in outdated)
+        and not is_left_behind(desired, actual)
     )
     up = roll_out(desired, actual, changes)
     again = _plan.plan(desired, up, remove_orphans=remove_orphans, outdated=outdated)

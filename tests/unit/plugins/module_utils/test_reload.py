@@ -99,3 +99,10 @@ def test_a_process_without_workers_has_loaded_nothing() -> None:
             assert _reload.youngest_worker(process.pid) is None
         finally:
             process.kill()
+
+
+def test_processes_that_end_while_they_are_looked_at_are_none() -> None:
+    with running("echo 1 ready; while :; do (/bin/true) & wait; done", 1) as (master, _told):
+        until = time.monotonic() + 1
+        while time.monotonic() < until:
+            assert _reload.workers(master) == []
