@@ -142,7 +142,8 @@ class Migration:
     ) -> None:
         self._client, self._project, self._options, self._say = client, project, options, say
         self._name = str(model["name"])
-        self._service = model["services"][options.service]
+        self._services: t.Mapping[str, t.Any] = model["services"]
+        self._service = self._services[options.service]
         self._image = str(self._service.get("image") or f"{self._name}-{options.service}")
         self._container = _postgres.running(client, self._name, options.database)
         self._history: _revision.History | None = None
@@ -354,8 +355,31 @@ class Migration:
         fix = error.fix
         if dump is not None:
             lines.append(f"Its dump from before is {dump.name} ({dump.bytes} bytes, {dump.seconds:g} s).")
-            fix += f" To have the data as it was: `ansible-playbook playbooks/restore.yml -e restore_dump={dump.name}`."
+            fix += f"\nTo have the data as it was before (what is there now stays beside it):\n{self._way_back(dump)}"
         return StackError(error.cause, evidence="\n".join(lines), fix=fix)
+
+    def _way_back(self, dump: _dumps.Dump) -> str:
+        """Return the commands that put a dump in the place of the database, which is kept under another name."""
+        database, inside = self._options.database, f"docker exec {self._container.name}"
+        path = (self._options.dumps or Path()) / f"{dump.name}{_dumps.DATA}"
+        users = [
+            name for name, service in self._services.items() if database.service in (service.get("depends_on") or {})
+        ]
+        compose = f"docker compose --project-directory {self._project.directory}"
+        beside, kept = f"{database.name}_restored", f"{database.name}_replaced"
+        swap = "; ".join(
+            f'ALTER DATABASE "{old}" RENAME TO "{new}"' for old, new in ((database.name, kept), (beside, database.name))
+        )
+        restore = f"pg_restore -U {database.user} -d {beside} --exit-on-error"
+        return "\n".join(
+            [
+                f"  {inside} createdb -U {database.user} {beside}",
+                f"  docker exec -i {self._container.name} {restore} < {path}",
+                *([f"  {compose} stop {' '.join(users)}"] if users else []),
+                f"  {inside} psql -U {database.user} -d postgres -c '{swap}'",
+                *([f"  {compose} start {' '.join(users)}"] if users else []),
+            ]
+        )
 
     def _ask_revision(self) -> str:
         """Return what the user's own command says of the revision."""

@@ -441,6 +441,7 @@ def test_statement_that_takes_too_long_is_ended_by_the_server(application: Appli
 def test_half_of_a_migration_that_stays_is_told_with_the_way_back(application: Application, database: str) -> None:
     application.release("good", database)
     application.migrate(database)
+    application.sql(database, "INSERT INTO item SELECT generate_series(1, 1000)")
     application.release("half", database)
     result = application.migrate(database)
     assert "division by zero" in result["evidence"]
@@ -448,7 +449,11 @@ def test_half_of_a_migration_that_stays_is_told_with_the_way_back(application: A
     assert application.sql(database, "SELECT count(*) FROM pg_class WHERE relname = 'half'") == "1"
     [dump] = [path.stem for path in application.dumps.glob(f"{database}-*-migration.dump")]
     assert f"Its dump from before is {dump} (" in result["evidence"]
-    assert f"`ansible-playbook playbooks/restore.yml -e restore_dump={dump}`" in result["fix"]
+    for command in result["fix"].splitlines()[2:]:
+        subprocess.run(["bash", "-c", command], check=True, capture_output=True)
+    assert application.sql(database, "SELECT count(*) FROM pg_class WHERE relname = 'half'") == "0"
+    assert application.sql(database, "SELECT count(*) FROM item") == "1000"
+    assert application.sql(f"{database}_replaced", "SELECT count(*) FROM pg_class WHERE relname = 'half'") == "1"
 
 
 def test_second_migration_waits_for_the_first_and_finds_nothing_to_do(application: Application, database: str) -> None:
