@@ -161,7 +161,7 @@ def inspect(client: t.Any, container_id: str) -> Container | None:
         anonymous_volumes=any(
             mount["Type"] == "volume" and re.fullmatch("[0-9a-f]{64}", mount["Name"]) for mount in data["Mounts"]
         ),
-        stop_timeout=data["Config"].get("StopTimeout") or 10,
+        stop_timeout=10 if (given := data["Config"].get("StopTimeout")) is None else given,
         failing_probes=health.get("FailingStreak", 0),
         argv=(data["Path"], *(data["Args"] or ())),
         created_at=data["Created"],
@@ -303,6 +303,35 @@ def run_once(
             evidence=str(error.explanation or error),
             fix="Check that the image exists and that the Engine's log shows no error.",
         ) from error
+
+
+def run_isolated(
+    client: t.Any, image: str, name: str, environment: t.Mapping[str, str], healthcheck: t.Sequence[str]
+) -> str:
+    """Start a container of ``image`` with a healthcheck and without a network; return its id.
+
+    Its events are those of a Compose project of its own name. It is the caller's to remove, with its volumes.
+    """
+    pace = 1_000_000_000
+    try:
+        made = client.api.create_container(
+            image,
+            name=name,
+            environment=dict(environment),
+            labels={PROJECT_LABEL: name},
+            healthcheck={"test": list(healthcheck), "interval": pace, "timeout": 5 * pace, "retries": 120},
+            host_config=client.api.create_host_config(
+                network_mode="none", cap_drop=["ALL"], security_opt=["no-new-privileges:true"], init=True
+            ),
+        )
+        client.api.start(made["Id"])
+    except docker.errors.APIError as error:
+        raise StackError(
+            f"A container of the image {image} could not be started.",
+            evidence=str(error.explanation or error),
+            fix="Check that the image is on this host: it is the one the dump was taken with.",
+        ) from error
+    return str(made["Id"])
 
 
 class EventStream:

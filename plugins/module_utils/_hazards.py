@@ -72,7 +72,11 @@ def by_revision(script: str) -> dict[str, str]:
     ends = [*(mark.start() for mark in marks[1:]), len(script)]
     # A script without marks has an end and no beginning.
     parts = zip(marks, ends, strict=False)
-    return {mark["up"] or mark["down"]: script[mark.end() : end].strip() for mark, end in parts}
+    found = {}
+    for mark, end in parts:
+        begin = mark.end()
+        found[mark["up"] or mark["down"]] = script[begin:end].strip()
+    return found
 
 
 def hazards(script: str) -> list[Hazard]:
