@@ -10,8 +10,10 @@ import typing as t
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from ansible_collections.shipshape.stack.plugins.module_utils._dumps import Dump
 from ansible_collections.shipshape.stack.plugins.module_utils._errors import StackError
 from ansible_collections.shipshape.stack.plugins.module_utils._release import Broken, Release, moment
+from ansible_collections.shipshape.stack.plugins.module_utils._revision import Revision
 
 
 @dataclass(frozen=True)
@@ -126,24 +128,51 @@ def choose(entries: t.Sequence[Release | Broken], active: str, wanted: str) -> R
     return release
 
 
-def check_revision(target: Release, revision: str, downgrade: str) -> None:
-    """Raise StackError unless the database is at the revision that the release was deployed with.
+@dataclass(frozen=True)
+class DatabaseStep:
+    """What has to be done to the database before an old release can run on it, so that nothing is lost unasked."""
 
-    ``downgrade`` is the command that migrates down, without the revision.
+    way: t.Literal["downgrade", "restore"]
+    revision: str
+    dump: str = ""
+
+
+def database_step(
+    target: Release,
+    revision: str,
+    wish: str,
+    *,
+    undone: t.Sequence[Revision],
+    complaint: str,
+    dump: Dump | None,
+) -> DatabaseStep | None:
+    """Return what ``wish`` (empty, ``downgrade`` or ``restore``) asks for; None where the release knows the revision.
+
+    ``undone`` are the migrations that a way down takes back, ``complaint`` why there is none; ``dump`` is the newest at
+    the revision of the release. Raises StackError that offers precisely what can be done.
     """
     if target.revision == revision:
-        return
+        return None
     if not target.revision:
         raise StackError(
             f"The release {target.id} does not say which revision of the database it knows.",
             evidence=f"The database is at revision {revision}; the record of the release holds none.",
             fix="Deploy forward: a new release with the code you want.",
         )
+    if wish == "downgrade" and not complaint:
+        return DatabaseStep("downgrade", target.revision)
+    if wish == "restore" and dump:
+        return DatabaseStep("restore", target.revision, dump.name)
+    steps = ", ".join(f"{item.id} ({item.message})" if item.message else item.id for item in undone)
+    down = complaint or f"takes back {steps}, in the image that knows the way, after a dump"
+    back = f"puts {dump.name} in place, of {dump.created}; what was written since is put aside" if dump else "no dump"
     raise StackError(
         f"The database is at a revision that the release {target.id} does not know.",
-        evidence=f"In force: {revision or '(empty)'}. The release was deployed with: {target.revision}.",
-        fix="Deploy forward: a new release with the fault corrected. Only where the migrations between can be undone "
-        f"without loss: take a dump, migrate down by hand (`{downgrade} {target.revision}`), then roll back again.",
+        evidence=f"In force: {revision or '(empty)'}. The release was deployed with: {target.revision}.\n"
+        f"rollback_database=downgrade: {down}.\n"
+        f"rollback_database=restore: {back}{'' if dump else f' at revision {target.revision} is here'}.",
+        fix="Deploy forward: a new release with the fault corrected. Or say what becomes of the data: "
+        "-e rollback_database=downgrade, or -e rollback_database=restore.",
     )
 
 

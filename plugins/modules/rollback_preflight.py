@@ -29,6 +29,19 @@ options:
     description: Name of the database that Alembic keeps, and of its owner. Empty where nothing is migrated.
     type: str
     default: ""
+  database_way:
+    description:
+      - What may be done where the database is at another revision than the release was deployed with.
+      - Empty, it is refused, with what the other two would do. V(downgrade) takes the migrations between back.
+      - V(restore) puts the newest dump at the revision of the release in place. Neither is done here; see RV(step).
+    type: str
+    choices: ["", downgrade, restore]
+    default: ""
+    version_added: 0.2.0
+  dumps:
+    description: Directory with dumps, for V(restore).
+    type: path
+    version_added: 0.2.0
   database_service:
     description: Service that runs PostgreSQL.
     type: str
@@ -86,6 +99,14 @@ previous:
   returned: success
   type: str
   sample: /srv/shop/releases/20260131T235959Z-1a2b3c4d5e
+step:
+  description:
+    - What has to be done to the database first; C(way) is empty where nothing has to.
+    - V(downgrade) means M(shipshape.stack.compose_migrate) in RV(previous) down to C(revision), V(restore) means
+      M(shipshape.stack.postgres_restore) of C(dump).
+  returned: success
+  type: dict
+  sample: {way: restore, revision: b1d7e0a4c952, dump: shop-20260130T120000Z-migration}
 revision:
   description: Revision of the database that the release was deployed with.
   returned: success
@@ -94,6 +115,7 @@ revision:
 """
 
 import typing as t
+from dataclasses import asdict
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
@@ -101,12 +123,14 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.shipshape.stack.plugins.module_utils import (
     _base_images,
     _compose,
+    _dumps,
     _engine,
     _migration,
     _module,
     _postgres,
     _release,
     _retention,
+    _revision,
 )
 from ansible_collections.shipshape.stack.plugins.module_utils._errors import StackError
 
@@ -116,13 +140,14 @@ def examine(params: dict[str, t.Any]) -> dict[str, t.Any]:
     root = Path(params["root"])
     entries, active = _release.entries(root), _release.active_id(root)
     target = _retention.choose(entries, active, params["release"])
+    step = None
     if target.id != active:
         client = _engine.connect()
         missing = missing_images(client, root, target)
         if missing:
             raise _retention.images_are_gone(target, missing, instead(client, entries, active))
         if params["database"]:
-            _retention.check_revision(target, revision(client, params), downgrade(root, params["service"]))
+            step = database_step(client, params, target)
     path, previous = root / "releases" / target.id, root / "releases" / active
     return {
         "changed": False,
@@ -130,6 +155,7 @@ def examine(params: dict[str, t.Any]) -> dict[str, t.Any]:
         "path": str(path),
         "previous": str(previous),
         "revision": target.revision,
+        "step": asdict(step) if step else {"way": "", "revision": "", "dump": ""},
     }
 
 
@@ -152,22 +178,39 @@ def instead(client: t.Any, entries: t.Sequence[_release.Release | _release.Broke
     return [entry.id for entry in deployed if all(_engine.image_id(client, image) for image in entry.images.values())]
 
 
-def revision(client: t.Any, params: dict[str, t.Any]) -> str:
-    """Return the revision the database is at."""
-    name = _compose.config(_compose.Project(str(Path(params["root"]) / "current")))["name"]
+def database_step(client: t.Any, params: dict[str, t.Any], target: _release.Release) -> _retention.DatabaseStep | None:
+    """Return what has to be done to the database; see ``_retention.database_step``."""
+    model = _compose.config(_compose.Project(str(Path(params["root"]) / "current")))
     database = _postgres.Database(params["database_service"], params["database"], params["database"])
+    current = revisions(client, params, str(model["name"]), database)
+    undone: list[_revision.Revision] = []
+    complaint = ""
+    if target.revision and current != (target.revision,):
+        image = str(model["services"][params["service"]].get("image") or f"{model['name']}-{params['service']}")
+        try:
+            undone = _revision.undone(_migration.history(client, image, None), current, target.revision)
+        except StackError as error:
+            complaint = error.cause.rstrip(".")
+    dumps = _dumps.listed(Path(params["dumps"]), database.name) if params["dumps"] else []
+    return _retention.database_step(
+        target,
+        ",".join(current),
+        params["database_way"],
+        undone=undone,
+        complaint=complaint,
+        dump=next((dump for dump in dumps if dump.revision == target.revision), None),
+    )
+
+
+def revisions(client: t.Any, params: dict[str, t.Any], name: str, database: _postgres.Database) -> tuple[str, ...]:
+    """Return the revisions the database is at. Raises StackError where it is not ready."""
     if not _postgres.is_ready(client, name, database):
         raise StackError(
             "The database is not ready, so its revision cannot be compared with the one of the release.",
             evidence=f"No container of the service {database.service} of the project {name} is healthy.",
             fix=f"`cd {params['root']}/current && docker compose up --detach --wait {database.service}`, then again.",
         )
-    return ",".join(_migration.revisions(client, name, database))
-
-
-def downgrade(root: Path, service: str) -> str:
-    """Return the command that migrates down, without the revision."""
-    return f"cd {root}/current && docker compose run --rm --no-deps {service} alembic downgrade"
+    return _migration.revisions(client, name, database)
 
 
 def main() -> None:
@@ -178,6 +221,8 @@ def main() -> None:
             "release": {"type": "str", "default": ""},
             "database": {"type": "str", "default": ""},
             "database_service": {"type": "str", "default": "db"},
+            "database_way": {"type": "str", "choices": ["", "downgrade", "restore"], "default": ""},
+            "dumps": {"type": "path"},
             "service": {"type": "str", "default": "backend"},
         },
         supports_check_mode=True,

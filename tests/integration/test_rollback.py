@@ -113,10 +113,13 @@ class Stack:
         found: Result = run_module("release_info", root=str(self.root))
         return {release["id"]: release for release in found["releases"]}
 
-    def sql(self, statement: str) -> str:
-        database = self.name.replace("-", "_")
-        container = self.containers()["db"]
-        return docker("exec", container, "psql", "-qAt", "-U", database, "-d", database, "-c", statement)
+    @property
+    def database(self) -> str:
+        return self.name.replace("-", "_")
+
+    def sql(self, statement: str, database: str = "") -> str:
+        container, user = self.containers()["db"], self.database
+        return docker("exec", container, "psql", "-qAt", "-U", user, "-d", database or user, "-c", statement)
 
     def revision(self) -> str:
         return self.sql("SELECT version_num FROM alembic_version")
@@ -201,6 +204,7 @@ def test_database_at_another_revision_is_refused_with_both(stack: Stack) -> None
     assert outcome.returncode != 0
     assert "In force: 0002. The release was deployed with: 0003." in outcome.output
     assert "Deploy forward" in outcome.output
+    assert "rollback_database=downgrade: The database cannot be migrated down to 0003" in outcome.output
     assert (outcome.counter("changed"), stack.current(), stack.version()) == (0, second, "unknown")
 
 
@@ -280,7 +284,7 @@ def test_service_that_the_stack_does_not_have_is_refused_by_name(stack: Stack) -
     assert stack.containers() == before
 
 
-def test_migration_waits_for_a_deploy_of_the_code_that_needs_it(stack: Stack) -> None:
+def test_migration_comes_with_the_code_that_needs_it_and_goes_back_as_is_said(stack: Stack) -> None:
     stack.deploy("before the table")
     stack.write_frontend("before the table")
     versions = stack.source / "apps/backend/alembic/versions"
@@ -289,13 +293,29 @@ def test_migration_waits_for_a_deploy_of_the_code_that_needs_it(stack: Stack) ->
     assert (stack.revision(), stack.releases()[first]["revision"]) == ("0003", "0003")
     second = stack.deploy("with the table")
     assert (stack.revision(), stack.releases()[second]["revision"]) == ("0004", "0004")
+    stack.sql("INSERT INTO coupons VALUES (1)")
     refused = stack.play("rollback")
     assert refused.returncode != 0
     assert "In force: 0004. The release was deployed with: 0003." in refused.output
+    assert "rollback_database=downgrade: takes back 0004 (A table more.)" in refused.output
+    assert f"rollback_database=restore: puts {stack.database}-20" in refused.output
+    assert (refused.counter("changed"), stack.current()) == (0, second)
 
-    # As the refusal says.
-    compose = ("compose", "--project-directory", str(stack.root / "current"))
-    docker(*compose, "run", "--rm", "--no-deps", "backend", "alembic", "downgrade", "0003")
-    assert stack.play("rollback").returncode == 0
-    assert stack.current() == first
-    (versions / "0004_coupons.py").unlink()
+    # Down: what the migration made is gone, and in the dump that was taken before.
+    assert stack.play("rollback", rollback_database="downgrade").returncode == 0
+    assert (stack.current(), stack.revision()) == (first, "0003")
+    assert stack.sql("SELECT to_regclass('coupons') IS NULL") == "t"
+
+    # Forward again, and back to the data of before: what was written since is beside it.
+    third = stack.deploy("with the table")
+    assert (stack.current(), stack.revision()) == (third, "0004")
+    # A release that does not come up leaves the newer one, on a database that it knows.
+    with sabotaged(stack.root / "releases" / first / "compose.yaml"):
+        failed = stack.play("rollback", release=first, rollback_database="restore")
+    assert failed.returncode != 0
+    assert (stack.current(), stack.revision(), stack.version()) == (third, "0004", "with the table")
+    stack.sql("INSERT INTO coupons VALUES (2)")
+    assert stack.play("rollback", release=first, rollback_database="restore").returncode == 0
+    assert (stack.current(), stack.revision()) == (first, "0003")
+    kept = stack.sql(f"SELECT max(datname) FROM pg_database WHERE datname LIKE '{stack.database}_before_%'")
+    assert stack.sql("SELECT id FROM coupons", kept) == "2"

@@ -14,9 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.shipshape.stack.plugins.module_utils import _retention
+from ansible_collections.shipshape.stack.plugins.module_utils._dumps import Dump
 from ansible_collections.shipshape.stack.plugins.module_utils._errors import StackError
 from ansible_collections.shipshape.stack.plugins.module_utils._release import Broken, Release
 from ansible_collections.shipshape.stack.plugins.module_utils._retention import Image
+from ansible_collections.shipshape.stack.plugins.module_utils._revision import Revision
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -255,22 +257,50 @@ def test_without_an_earlier_release_there_is_nowhere_to_go() -> None:
     assert raised.value.evidence == "There are no releases."
 
 
-def test_same_revision_is_accepted() -> None:
-    _retention.check_revision(a_release(1), "0001", "alembic downgrade")
-    _retention.check_revision(a_release(1, revision=""), "", "alembic downgrade")
+UNDONE = (Revision("0003", (), "prices"), Revision("0002", (), ""))
+DUMP = Dump("shop-1-migration", "migration", "shop", "2026-01-01T00:00:00Z", 1, "", 1, "0001", "17", "", {})
+Step = _retention.DatabaseStep
 
 
-@pytest.mark.parametrize(("revision", "shown"), [("0002", "0002"), ("", "(empty)"), ("0001,0002", "0001,0002")])
-def test_another_revision_is_refused_with_both(revision: str, shown: str) -> None:
+def step(revision: str, wish: str = "", *, complaint: str = "", dump: Dump | None = DUMP, known: str = "0001") -> t.Any:
+    release = a_release(1, revision=known)
+    return _retention.database_step(release, revision, wish, undone=UNDONE, complaint=complaint, dump=dump)
+
+
+@pytest.mark.parametrize("wish", ["", "downgrade", "restore"])
+def test_release_that_knows_the_revision_needs_nothing(wish: str) -> None:
+    assert step("0001", wish) is None
+    assert step("", wish, known="") is None
+
+
+def test_way_that_is_asked_for_is_taken() -> None:
+    assert step("0003", "downgrade") == Step("downgrade", "0001")
+    assert step("0003", "restore") == Step("restore", "0001", "shop-1-migration")
+
+
+@pytest.mark.parametrize(("revision", "shown"), [("0003", "0003"), ("", "(empty)"), ("0001,0002", "0001,0002")])
+def test_another_revision_is_refused_with_both_and_what_can_be_done(revision: str, shown: str) -> None:
     with pytest.raises(StackError) as raised:
-        _retention.check_revision(a_release(1), revision, "alembic downgrade")
-    assert raised.value.evidence == f"In force: {shown}. The release was deployed with: 0001."
-    assert "`alembic downgrade 0001`" in raised.value.fix
+        step(revision)
+    assert raised.value.evidence.splitlines() == [
+        f"In force: {shown}. The release was deployed with: 0001.",
+        "rollback_database=downgrade: takes back 0003 (prices), 0002, in the image that knows the way, after a dump.",
+        "rollback_database=restore: puts shop-1-migration in place, of 2026-01-01T00:00:00Z; "
+        "what was written since is put aside.",
+    ]
+
+
+def test_way_that_is_not_there_is_refused_with_the_reason() -> None:
+    for wish, lacking in (("downgrade", {"complaint": "No way"}), ("restore", {"dump": None})):
+        with pytest.raises(StackError) as raised:
+            step("0003", wish, **t.cast("t.Any", lacking))
+        reason = "No way." if wish == "downgrade" else "no dump at revision 0001 is here."
+        assert f"rollback_database={wish}: {reason}" in raised.value.evidence
 
 
 def test_release_without_revision_is_refused_where_the_database_has_one() -> None:
     with pytest.raises(StackError, match="does not say which revision"):
-        _retention.check_revision(a_release(1, revision=""), "0002", "alembic downgrade")
+        step("0002", "downgrade", known="")
 
 
 def test_images_that_are_gone_are_named_with_what_can_be_done() -> None:
