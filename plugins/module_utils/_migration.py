@@ -166,8 +166,8 @@ class Migration:
                 if found.changed:
                     self._refuse_destructive(found)
                     found = self._migrate(session, found)
-                self._load_data(session)
-                return found
+                loaded = self._load_data(session)
+                return replace(found, changed=found.changed or loaded)
 
     def _session(self) -> _postgres.Session:
         who = f"shipshape {getpass.getuser()}@{socket.gethostname()} pid {os.getpid()}"
@@ -404,11 +404,11 @@ class Migration:
             {"cluster": state.identity, "image": image or "", "command": json.dumps(self._options.initial_data)}
         )
 
-    def _load_data(self, session: _postgres.Session) -> None:
-        """Run the command that puts the initial data in, once for each image and cluster."""
+    def _load_data(self, session: _postgres.Session) -> bool:
+        """Run the command that puts the initial data in, once for each image and cluster; return whether it ran."""
         state = _postgres.state(session)
         if not self._data_is_due(state):
-            return
+            return False
         self._say("migrate: initial data")
         try:
             self._execute(self._options.initial_data)
@@ -421,3 +421,4 @@ class Migration:
         cache = open_cache(self._options.cache)
         cache.data.append(self._data_key(state))
         cache.write()
+        return True

@@ -577,8 +577,8 @@ def test_initial_data_comes_once_and_again_after_a_failure(
     failed = application.migrate(database, cache=cache, initial_data=["python", "-c", "raise SystemExit('no')"])
     assert failed["cause"].startswith("The initial data could not be loaded; the database is migrated")
     assert failed["evidence"] == "no"
-    for _run in range(2):
-        application.migrate(database, cache=cache, initial_data=["python", "-c", insert])
+    runs = [application.migrate(database, cache=cache, initial_data=["python", "-c", insert]) for _run in range(2)]
+    assert [run["changed"] for run in runs] == [True, False]
     assert application.sql(database, "SELECT count(*) FROM item") == "1"
 
 
