@@ -19,6 +19,11 @@ from ansible_collections.shipshape.stack.plugins.module_utils._release import wr
 MODE = 0o600
 
 
+def application(kind: str) -> str:
+    """Return what the connections of a dump are called."""
+    return f"shipshape-dump-{kind}"
+
+
 def make(
     container: _engine.Container,
     session: _postgres.Session,
@@ -35,8 +40,7 @@ def make(
     StackError, and then there is no new dump and nothing of one.
     """
     begun = time.monotonic()
-    state = _postgres.state(session)
-    check_space(directory, state.size)
+    check_space(directory, _postgres.state(session).size)
     _dumps.clear_partial(directory)
     moment = _dumps.now()
     name = _dumps.name(directory, database.name, kind, moment)
@@ -45,12 +49,15 @@ def make(
     session.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;")
     try:
         snapshot = session.query("SELECT to_json(pg_export_snapshot())")
-        tables = _postgres.count_rows(session, timeout)
+        # Of the snapshot: a migration may end while the dump is taken.
+        state, tables = _postgres.state(session), _postgres.count_rows(session, timeout)
         argv = ["pg_dump", "-U", database.user, "-d", database.name, "--format=custom", f"--snapshot={snapshot}"]
         with contextlib.ExitStack() as clean:
             clean.callback(partial.unlink, missing_ok=True)
             with _new(partial, owner) as stream:
-                written = _postgres.read_from(container.id, argv, stream, timeout=timeout)
+                written = _postgres.read_from(
+                    container.id, argv, stream, timeout=timeout, application=application(kind)
+                )
                 stream.flush()
                 os.fsync(stream.fileno())
                 _verify(container.id, partial, tables, timeout)
@@ -69,6 +76,7 @@ def make(
                     version=state.version,
                     image=container.image_name,
                     tables=tables,
+                    size=state.size,
                     release=release,
                 )
                 data = directory / f"{name}{_dumps.DATA}"

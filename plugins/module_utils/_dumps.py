@@ -28,7 +28,10 @@ _STAMP = "%Y%m%dT%H%M%SZ"
 
 @dataclass(frozen=True)
 class Dump:
-    """One verified dump. ``kind`` says what it was taken for; ``tables`` are rows by table at its moment."""
+    """One verified dump. ``kind`` says what it was taken for; ``tables`` are rows by table at its moment.
+
+    ``bytes`` are those of the file, ``size`` those of the database.
+    """
 
     name: str
     kind: str
@@ -41,6 +44,7 @@ class Dump:
     version: str
     image: str
     tables: t.Mapping[str, int]
+    size: int = 0
     release: str = ""
 
 

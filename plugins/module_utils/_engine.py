@@ -317,6 +317,8 @@ def run_isolated(
         made = client.api.create_container(
             image,
             name=name,
+            # Images of PostgreSQL start as root, to change owners; without capabilities they cannot.
+            user="postgres",
             environment=dict(environment),
             labels={PROJECT_LABEL: name},
             healthcheck={"test": list(healthcheck), "interval": pace, "timeout": 5 * pace, "retries": 120},

@@ -12,13 +12,14 @@ import re
 import typing as t
 from dataclasses import dataclass
 
-_COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
-_LITERAL = re.compile(r"\$(\w*)\$.*?\$\1\$|'(?:[^']|'')*'", re.DOTALL)
+# Whichever begins first: a literal may hold the marks of a comment, and a comment quotes.
+_OPAQUE = re.compile(r"(?P<comment>--[^\n]*|/\*.*?\*/)|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$|'(?:[^']|'')*'", re.DOTALL)
 _MARK = re.compile(r"^-- Running (?:upgrade .*? -> (?P<up>\S+)|downgrade (?P<down>\S+) -> .*?)\s*$", re.MULTILINE)
 _NAME = r'(?:"[^"]+"|[\w$]+)(?:\.(?:"[^"]+"|[\w$]+))?'
 _CREATES = re.compile(rf"CREATE (?:UNLOGGED )?TABLE (?:IF NOT EXISTS )?({_NAME})", re.IGNORECASE)
 _DROPS = re.compile(
-    r"DROP (TABLE|SCHEMA|DATABASE|TYPE|VIEW|MATERIALIZED VIEW|SEQUENCE|FUNCTION|EXTENSION)\b", re.IGNORECASE
+    r"DROP (TABLE|SCHEMA|DATABASE|TYPE|DOMAIN|VIEW|MATERIALIZED VIEW|SEQUENCE|FUNCTION|EXTENSION|OWNED)\b",
+    re.IGNORECASE,
 )
 _INDEXES = re.compile(
     rf"CREATE (?:UNIQUE )?INDEX (?!CONCURRENTLY)(?:IF NOT EXISTS )?\S+ ON (?:ONLY )?({_NAME})", re.IGNORECASE
@@ -28,8 +29,10 @@ _ACTIONS = tuple(
     (re.compile(pattern, re.IGNORECASE | re.DOTALL), what)
     for pattern, what in (
         (r"RENAME (?:COLUMN |CONSTRAINT )?|SET SCHEMA", "renames what the code that still serves may use"),
-        (r".*\bDROP CONSTRAINT\b", ""),
-        (r".*\bDROP (?:COLUMN )?(?!CONSTRAINT|NOT NULL|DEFAULT|IDENTITY|EXPRESSION)", "drops a column"),
+        (
+            r"(?:|.*,\s*)DROP (?:COLUMN )?(?!CONSTRAINT\b|NOT NULL\b|DEFAULT\b|IDENTITY\b|EXPRESSION\b)\S",
+            "drops a column",
+        ),
         (r".*\bALTER (?:COLUMN )?\S+ (?:SET DATA )?TYPE\b", "changes a type, which may rewrite the table under a lock"),
         (r".*\bSET NOT NULL\b", "reads the whole table under a lock to set NOT NULL"),
         (
@@ -96,7 +99,7 @@ def hazards(script: str) -> list[Hazard]:
 
 def _statements(sql: str) -> list[str]:
     # A literal may hold anything, a semicolon too.
-    blank = _LITERAL.sub("''", _COMMENT.sub(" ", sql))
+    blank = _OPAQUE.sub(lambda match: " " if match["comment"] else "''", sql)
     return [" ".join(part.split()) for part in blank.split(";") if part.strip()]
 
 
@@ -110,8 +113,10 @@ def _judge(statement: str, created: t.Collection[str]) -> str:
         return f"drops a {dropped[1].lower()}"
     if re.match(r"TRUNCATE\b", statement, re.IGNORECASE):
         return "empties a table"
-    if re.match(r"DELETE FROM\b", statement, re.IGNORECASE):
-        return "" if "alembic_version" in statement else "deletes rows"
+    if re.match(r"(?:WITH\b.*\b)?DELETE FROM\b", statement, re.IGNORECASE):
+        return "" if re.match("DELETE FROM alembic_version", statement, re.IGNORECASE) else "deletes rows"
+    if re.match(r"DO\b", statement, re.IGNORECASE):
+        return "runs a block of code, of which nothing can be told"
     index = _INDEXES.match(statement)
     if index:
         return "" if _plain(index[1]) in created else "builds an index while writing waits; CONCURRENTLY does not"

@@ -129,6 +129,18 @@ def revisions(client: t.Any, project: str, database: _postgres.Database) -> tupl
         return _postgres.state(session).revisions
 
 
+class MigrationError(StackError):
+    """A migration that failed; ``dump`` is from before, if one was taken."""
+
+    def __init__(self, cause: str, *, evidence: str, fix: str, dump: _dumps.Dump | None) -> None:
+        super().__init__(cause, evidence=evidence, fix=fix)
+        self._dump = dump
+
+    def result(self) -> dict[str, t.Any]:
+        """Return the keyword arguments for ``fail_json``, with the dump."""
+        return {**super().result(), **({"dump": asdict(self._dump)} if self._dump else {})}
+
+
 class Migration:
     """One migration of one database. ``look`` changes nothing; ``run`` does what it found."""
 
@@ -149,9 +161,15 @@ class Migration:
         self._history: _revision.History | None = None
 
     def look(self, *, sql: bool) -> Outcome:
-        """Return what a run would do; with ``sql`` also the statements, as far as they can be had without running."""
+        """Return what a run would do, or raise as it would.
+
+        With ``sql`` also the statements, as far as they can be had without running.
+        """
         with self._session() as session:
-            return self._look(_postgres.state(session), sql=sql)
+            state = _postgres.state(session)
+            found = self._look(state, sql=sql or not self._options.allow_destructive)
+            self._refuse_destructive(found)
+            return replace(found, changed=found.changed or self._data_is_due(state))
 
     def run(self) -> Outcome:
         """Migrate unless there is nothing to do. Raises StackError that says where the database is now."""
@@ -161,6 +179,7 @@ class Migration:
                 return found
             with _release.project_lock(self._name, wait=self._options.lock_wait):
                 self._lock(session)
+                self._end_leftovers(session)
                 # The holder before us may have done it.
                 found = self._look(_postgres.state(session), sql=True)
                 if found.changed:
@@ -179,11 +198,18 @@ class Migration:
     def _look(self, state: _postgres.State, *, sql: bool) -> Outcome:
         if self._options.other:
             before = self._ask_revision()
-            return Outcome(before, "", changed=True)
+            words = "What the command does cannot be told without running it."
+            return Outcome(before, "", changed=True, warnings=() if self._options.allow_destructive else (words,))
         known = self._known()
         head = _revision.only_head(known) if self._options.revision == _revision.HEAD else self._options.revision
         before = ",".join(state.revisions)
-        strange = _revision.unknown(known, [*state.revisions, *([head] if head else [])])
+        if head and _revision.unknown(known, [head]):
+            raise StackError(
+                f"The image {self._image} has no revision {head}.",
+                evidence=f"Its heads are: {', '.join(known.heads)}.",
+                fix="Write it out as `alembic history` shows it.",
+            )
+        strange = _revision.unknown(known, state.revisions)
         if strange:
             raise self._ahead(strange)
         if self._options.downgrade:
@@ -247,7 +273,8 @@ class Migration:
 
     def _lock(self, session: _postgres.Session) -> None:
         """Take the lock in the database; the session holds it, so it is free when we are gone."""
-        wait = self._options.lock_wait
+        # 0 would be no limit.
+        wait = max(self._options.lock_wait, 0.001)
         try:
             session.run(f"SET lock_timeout = {int(wait * 1000)}; SELECT pg_advisory_lock({LOCK});", wait + 30)
         except _postgres.ServerError as error:
@@ -283,7 +310,6 @@ class Migration:
             self._say(f"{options.database.service}: {dump.bytes} bytes in {dump.seconds:g} s, verified: {dump.name}")
         for warning in found.warnings:
             self._say(f"migrate: {warning}")
-        self._end_leftovers(session)
         try:
             output = self._execute(self._command(found.after))
         except StackError as error:
@@ -304,11 +330,13 @@ class Migration:
         return ["alembic", "downgrade" if self._options.downgrade else "upgrade", head or "base"]
 
     def _end_leftovers(self, session: _postgres.Session) -> None:
-        """End the migration of a run that was killed: the lock is ours, so its holder is gone."""
+        """End the migration of a run that was killed, and its dump: the lock is ours, so its holder is gone."""
         _engine.remove(self._client, self._migrator)
         session.run(
             "SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity"
-            f" WHERE datname = current_database() AND application_name = '{APPLICATION}';"
+            " WHERE datname = current_database()"
+            f" AND application_name IN ('{APPLICATION}', '{_backup.application('migration')}',"
+            f" '{_backup.application('downgrade')}');"
         )
 
     @property
@@ -356,7 +384,7 @@ class Migration:
         if dump is not None:
             lines.append(f"Its dump from before is {dump.name} ({dump.bytes} bytes, {dump.seconds:g} s).")
             fix += f"\nTo have the data as it was before (what is there now stays beside it):\n{self._way_back(dump)}"
-        return StackError(error.cause, evidence="\n".join(lines), fix=fix)
+        return MigrationError(error.cause, evidence="\n".join(lines), fix=fix, dump=dump)
 
     def _way_back(self, dump: _dumps.Dump) -> str:
         """Return the commands that put a dump in the place of the database, which is kept under another name."""
@@ -401,7 +429,12 @@ class Migration:
     def _data_key(self, state: _postgres.State) -> str:
         image = _engine.image_id(self._client, self._image)
         return _release.content_hash(
-            {"cluster": state.identity, "image": image or "", "command": json.dumps(self._options.initial_data)}
+            {
+                "cluster": state.identity,
+                "database": self._options.database.name,
+                "image": image or "",
+                "command": json.dumps(self._options.initial_data),
+            }
         )
 
     def _load_data(self, session: _postgres.Session) -> bool:

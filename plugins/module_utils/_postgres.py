@@ -9,6 +9,7 @@ No password is needed and no port: the programs use the socket in the container.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -80,7 +81,12 @@ class Session:
         self._database = database
         self._process = _start(argv, stdin=subprocess.PIPE)
         self._buffer = b""
-        self.run("SET idle_in_transaction_session_timeout = 0; SET client_min_messages = error;")
+        # A limit of the role or the server would end what is held, or the wait for it.
+        self.run(
+            "SET client_min_messages = error; SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN"
+            " ('statement_timeout', 'lock_timeout', 'idle_session_timeout', 'transaction_timeout',"
+            " 'idle_in_transaction_session_timeout');"
+        )
 
     def run(self, statements: str, timeout: float = 60.0) -> list[str]:
         """Run statements and return the lines of their answers; ``timeout`` is in seconds.
@@ -105,7 +111,9 @@ class Session:
     def close(self) -> None:
         """End the connection; what it held is free."""
         if self._process.stdin is not None:
-            self._process.stdin.close()
+            # What could not be written to a psql that has ended is tried once more.
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.close()
         for stream in (self._process.stdout, self._process.stderr):
             if stream is not None:
                 stream.close()
@@ -197,10 +205,16 @@ class Written:
     said: str
 
 
-def read_from(container_id: str, argv: t.Sequence[str], into: t.BinaryIO, *, timeout: float) -> Written:
-    """Write the standard output of a program in a container to a file. Raises StackError unless it exits with 0."""
+def read_from(
+    container_id: str, argv: t.Sequence[str], into: t.BinaryIO, *, timeout: float, application: str = "shipshape"
+) -> Written:
+    """Write the standard output of a program in a container to a file. Raises StackError unless it exits with 0.
+
+    ``application`` is what its connection is called: the program outlives us, so somebody has to be able to end it.
+    """
     deadline, digest, size = time.monotonic() + timeout, hashlib.sha256(), 0
-    process = _start(["docker", "exec", container_id, *argv], stdin=subprocess.DEVNULL)
+    name = f"PGAPPNAME={application}"
+    process = _start(["docker", "exec", "--env", name, container_id, *argv], stdin=subprocess.DEVNULL)
     with process:
         stdout, stderr = process.stdout, process.stderr
         if stdout is None or stderr is None:

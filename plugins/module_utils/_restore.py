@@ -16,6 +16,7 @@ from pathlib import Path
 from ansible_collections.shipshape.stack.plugins.module_utils import _dumps, _engine, _postgres
 from ansible_collections.shipshape.stack.plugins.module_utils._errors import StackError
 
+SWAP_TURNS = 3
 BESIDE = "_restoring"
 REPLACED = "_before_"
 MAINTENANCE = "postgres"
@@ -45,22 +46,13 @@ def beside(
     fresh = replace(database, name=f"{database.name}{BESIDE}")
     with _session(container, database, MAINTENANCE) as session:
         size = session.query(f"SELECT to_json(pg_database_size({_literal(database.name)}))")
-        _check_room(client, container, session, int(size))
+        _check_room(client, container, session, max(int(size), dump.size))
         _drop(session, fresh.name)
-        _make_roles(session, directory / f"{dump.name}{_dumps.GLOBALS}")
-        session.run(
-            f"CREATE DATABASE {_name(fresh.name)} TEMPLATE template0 OWNER {_name(database.user)}"
-            # Collations as they are: indexes and comparisons of the application depend on them.
-            f" ENCODING {_literal(_setting(session, database.name, 'pg_encoding_to_char(encoding)'))}"
-            f" LC_COLLATE {_literal(_setting(session, database.name, 'datcollate'))}"
-            f" LC_CTYPE {_literal(_setting(session, database.name, 'datctype'))};",
-            timeout,
-        )
         try:
-            fill(container, fresh, dump, directory, timeout)
-            proof = prove(container, fresh, dump, timeout)
+            proof = _create(container, session, fresh, dump, directory, timeout)
         except BaseException:
-            _drop(session, fresh.name)
+            with contextlib.suppress(StackError):
+                drop(container, database, [fresh.name])
             raise
     return replace(proof, seconds=round(time.monotonic() - begun, 2))
 
@@ -71,20 +63,34 @@ def swap(container: _engine.Container, database: _postgres.Database, moment: str
     Nothing may be connected to the live one but what can be ended.
     """
     kept = f"{database.name}{REPLACED}{moment}"
+    for turn in range(SWAP_TURNS):
+        try:
+            _swap(container, database, kept)
+            return kept
+        except _postgres.ServerError as error:
+            # Somebody connected between the end of the last connection and the lock.
+            if error.code != "55006" or turn == SWAP_TURNS - 1:
+                drop(container, database, [f"{database.name}{BESIDE}"])
+                raise
+    raise AssertionError("the last turn returns or raises")
+
+
+def _swap(container: _engine.Container, database: _postgres.Database, kept: str) -> None:
     with _session(container, database, MAINTENANCE) as session:
         session.run(
-            f"SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity WHERE datname ="
+            "SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity WHERE datname ="
             f" {_literal(database.name)} AND pid <> pg_backend_pid();"
-            f" BEGIN; ALTER DATABASE {_name(database.name)} RENAME TO {_name(kept)};"
+        )
+        session.run(
+            f"BEGIN; ALTER DATABASE {_name(database.name)} RENAME TO {_name(kept)};"
             f" ALTER DATABASE {_name(database.name + BESIDE)} RENAME TO {_name(database.name)}; COMMIT;"
         )
-    return kept
 
 
 def replaced(container: _engine.Container, database: _postgres.Database) -> list[str]:
     """Return the databases that earlier restores have put aside, the oldest first."""
     with _session(container, database, MAINTENANCE) as session:
-        pattern = _literal(f"^{re.escape(database.name + REPLACED)}[0-9TZ]+$")
+        pattern = _literal(f"^{re.escape(database.name + REPLACED)}[0-9]{{8}}T[0-9]{{6}}Z$")
         return list(
             session.query(
                 f"SELECT coalesce(json_agg(datname ORDER BY datname), '[]') FROM pg_database WHERE datname ~ {pattern}"
@@ -99,16 +105,44 @@ def drop(container: _engine.Container, database: _postgres.Database, names: t.It
             _drop(session, name)
 
 
-def fill(
-    container: _engine.Container, database: _postgres.Database, dump: _dumps.Dump, directory: Path, timeout: float
-) -> None:
-    """Restore a dump into an empty database."""
+def _create(
+    container: _engine.Container,
+    session: _postgres.Session,
+    database: _postgres.Database,
+    dump: _dumps.Dump,
+    directory: Path,
+    timeout: float,
+) -> Proof:
+    """Make a database as the dumped one was, with its roles and settings, fill it and prove it."""
+    _make_roles(session, directory / f"{dump.name}{_dumps.GLOBALS}")
+    data = directory / f"{dump.name}{_dumps.DATA}"
+    with data.open("rb") as stream:
+        script = _postgres.write_to(
+            container.id, ["pg_restore", "--create", "--schema-only", "--file=-"], stream, timeout=timeout
+        )
+    for statement in of_database(script, dump.database, database.name):
+        session.run(statement, timeout)
     argv = ["pg_restore", "-U", database.user, "-d", database.name, "--exit-on-error", "--no-password"]
-    with (directory / f"{dump.name}{_dumps.DATA}").open("rb") as stream:
+    with data.open("rb") as stream:
         _postgres.write_to(container.id, argv, stream, timeout=timeout)
-    with _session(container, database, database.name) as session:
+    with _session(container, database, database.name) as own:
         # Without statistics the first queries would be planned blindly.
-        session.run("ANALYZE;", timeout)
+        own.run("ANALYZE;", timeout)
+    return prove(container, database, dump, timeout)
+
+
+def of_database(script: str, old: str, new: str) -> list[str]:
+    """Return the statements of a dump's script that make the database itself, for one with the name ``new``.
+
+    They hold its encoding and locale, owner, settings and grants, which pg_restore gives to nothing but a new database.
+    """
+    name = f'(?:{re.escape(old)}|"{re.escape(old)}")'
+    wanted = re.compile(
+        rf"^(?P<before>CREATE DATABASE |ALTER DATABASE |ALTER ROLE \S+ IN DATABASE |(?:GRANT|REVOKE) .* ON DATABASE )"
+        rf"{name}(?P<after> .*;)$"
+    )
+    found = (wanted.match(line) for line in script.splitlines())
+    return [f"{match['before']}{_name(new)}{match['after']}" for match in found if match]
 
 
 def prove(container: _engine.Container, database: _postgres.Database, dump: _dumps.Dump, timeout: float) -> Proof:
@@ -137,11 +171,11 @@ def drill(client: t.Any, dump: _dumps.Dump, directory: Path, user: str, timeout:
     """Restore a dump in a container of its own image that has no network, prove it, and remove that container."""
     begun = time.monotonic()
     database = _postgres.Database("drill", user, dump.database)
-    with _throwaway(client, dump.image, database, timeout) as container:
-        with _session(container, database, MAINTENANCE) as session:
-            _make_roles(session, directory / f"{dump.name}{_dumps.GLOBALS}")
-        fill(container, database, dump, directory, timeout)
-        proof = prove(container, database, dump, timeout)
+    with (
+        _throwaway(client, dump.image, database, timeout) as container,
+        _session(container, database, MAINTENANCE) as session,
+    ):
+        proof = _create(container, session, database, dump, directory, timeout)
     return replace(proof, seconds=round(time.monotonic() - begun, 2))
 
 
@@ -153,12 +187,12 @@ def _throwaway(
     name = f"shipshape-drill-{uuid.uuid4().hex[:12]}"
     environment = {
         "POSTGRES_USER": database.user,
-        "POSTGRES_DB": database.name,
+        "POSTGRES_DB": MAINTENANCE,
         # There is no network to come from.
         "POSTGRES_HOST_AUTH_METHOD": "trust",
     }
     # Not the socket: the image starts a server for its own set-up, which listens there and nowhere else.
-    ready = ["CMD", "pg_isready", "-h", "127.0.0.1", "-U", database.user, "-d", database.name]
+    ready = ["CMD", "pg_isready", "-h", "127.0.0.1", "-U", database.user, "-d", MAINTENANCE]
     with contextlib.closing(_engine.EventStream(client, name)) as events:
         try:
             identity = _engine.run_isolated(client, image, name, environment, ready)
@@ -188,18 +222,20 @@ def _drop(session: _postgres.Session, name: str) -> None:
 
 
 def _make_roles(session: _postgres.Session, path: Path) -> None:
-    """Make the roles that are missing, as they were; those that are there keep their password."""
+    """Make the roles that are missing, with their memberships; those that are there keep what they have."""
     if not path.is_file():
-        return
+        raise StackError(
+            f"The roles of the dump are missing: {path}.",
+            fix="Bring all three files of the dump: .dump, .globals.sql and .json. Nothing was changed.",
+        )
     known = set(session.query("SELECT json_agg(quote_ident(rolname)) FROM pg_roles"))
+    role = r'("(?:[^"]|"")+"|[^\s;]+)'
     for line in path.read_text(encoding="utf-8").splitlines():
-        match = re.match(r'(?:CREATE|ALTER) ROLE ("(?:[^"]|"")+"|\S+?)[ ;]', line)
-        if match and match[1] not in known:
+        made = re.match(rf"(?:CREATE|ALTER) ROLE {role}", line)
+        granted = re.match(rf"GRANT {role} TO {role}", line)
+        names = {made[1]} if made else {granted[1], granted[2]} if granted else set()
+        if names - known:
             session.run(line)
-
-
-def _setting(session: _postgres.Session, database: str, expression: str) -> str:
-    return str(session.query(f"SELECT to_json({expression}) FROM pg_database WHERE datname = {_literal(database)}"))
 
 
 def _check_room(client: t.Any, container: _engine.Container, session: _postgres.Session, size: int) -> None:

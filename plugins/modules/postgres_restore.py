@@ -53,6 +53,12 @@ options:
     description: Start the services again after the swap.
     type: bool
     default: true
+  migrations_service:
+    description:
+      - Service whose image holds the Alembic migrations. A dump at a revision that it does not know is refused.
+      - Empty where Alembic is not used, or another release is brought up after the restore.
+    type: str
+    default: ""
   timeout:
     description: Seconds that the restore may take.
     type: int
@@ -103,6 +109,7 @@ removed:
   sample: [shop_before_20260201T091500Z]
 """
 
+import contextlib
 import time
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
@@ -115,10 +122,12 @@ from ansible_collections.shipshape.stack.plugins.module_utils import (
     _compose,
     _dumps,
     _engine,
+    _migration,
     _module,
     _postgres,
     _release,
     _restore,
+    _revision,
 )
 from ansible_collections.shipshape.stack.plugins.module_utils._errors import StackError
 
@@ -131,6 +140,7 @@ OWN_OPTIONS: dict[str, t.Any] = {
     "database_service": {"type": "str", "default": "db"},
     "services": {"type": "list", "elements": "str", "default": []},
     "start": {"type": "bool", "default": True},
+    "migrations_service": {"type": "str", "default": ""},
     "timeout": {"type": "int", "default": 3600},
 }
 
@@ -146,25 +156,41 @@ def restore(module: AnsibleModule) -> dict[str, t.Any]:
     client, model = _engine.connect(), _compose.config(_module.project(params))
     database, name = database_of(params), str(model["name"])
     services = params["services"] or users(model, database)
+    if params["migrations_service"]:
+        check_known(client, model, params["migrations_service"], chosen)
     with _release.project_lock(name):
         container = _postgres.running(client, name, database)
         proof = _restore.beside(client, container, database, chosen, directory, params["timeout"])
         begun = time.monotonic()
         stopped = [item for item in _engine.containers(client, name) if item.service in services]
         stopped = [item for item in stopped if item.status in ("running", "restarting", "paused")]
-        done = False
         try:
             with ThreadPoolExecutor(max_workers=8) as pool:
                 list(pool.map(lambda item: _engine.stop(client, item), stopped))
             replaced = _restore.swap(container, database, _dumps.now().strftime("%Y%m%dT%H%M%SZ"))
-            done = True
-        finally:
-            # Also after a failure: then the live database is the one they know.
-            if params["start"] or not done:
+        except BaseException:
+            # The live database is still the one they know.
+            with contextlib.suppress(StackError):
                 start(client, stopped)
+            raise
+        if params["start"]:
+            start(client, stopped)
     seconds = round(time.monotonic() - begun, 2)
     told = {"dump": asdict(chosen), "replaced": replaced, "proof": asdict(proof), "stopped": seconds}
     return {"changed": True, **told}
+
+
+def check_known(client: t.Any, model: dict[str, t.Any], service: str, dump: _dumps.Dump) -> None:
+    """Raise StackError where the release could not bring the dump to the revision it needs."""
+    image = str(model["services"][service].get("image") or f"{model['name']}-{service}")
+    known = _migration.history(client, image, None)
+    strange = _revision.unknown(known, [item for item in dump.revision.split(",") if item])
+    if strange:
+        raise StackError(
+            f"The current release does not know the revision of the dump {dump.name}.",
+            evidence=f"The dump is at {dump.revision}; the image {image} leads to {', '.join(known.heads)}.",
+            fix="Deploy or roll back to a release that knows it, or choose another dump. Nothing was touched.",
+        )
 
 
 def start(client: t.Any, containers: t.Iterable[_engine.Container]) -> None:

@@ -92,7 +92,7 @@ HALF = Revision(
     "5a6b", "2b3c", autocommitted("CREATE INDEX CONCURRENTLY half ON item (id)") + "\n    " + sql("SELECT 1/0")
 )
 HARSH = Revision("6c7d", "2b3c", sql("ALTER TABLE item DROP COLUMN name", "DELETE FROM item WHERE id < 0"))
-SLOW = Revision("7e8f", "2b3c", sql("SELECT pg_sleep(60)"))
+SLOW = Revision("7e8f", "2b3c", sql("LOCK TABLE item IN ACCESS EXCLUSIVE MODE", "SELECT pg_sleep(60)"))
 BRIEF = Revision("8a9b", "2b3c", sql("SELECT pg_sleep(1)", "ALTER TABLE item ADD COLUMN brief int"))
 WAITING = Revision("9b0c", "2b3c", sql("ALTER TABLE item ADD COLUMN waiting int"))
 LAST = {"broken": BROKEN, "half": HALF, "harsh": HARSH, "slow": SLOW, "brief": BRIEF, "waiting": WAITING}
@@ -449,6 +449,7 @@ def test_half_of_a_migration_that_stays_is_told_with_the_way_back(application: A
     assert application.sql(database, "SELECT count(*) FROM pg_class WHERE relname = 'half'") == "1"
     [dump] = [path.stem for path in application.dumps.glob(f"{database}-*-migration.dump")]
     assert f"Its dump from before is {dump} (" in result["evidence"]
+    assert result["dump"]["name"] == dump
     for command in result["fix"].splitlines()[2:]:
         subprocess.run(["bash", "-c", command], check=True, capture_output=True)
     assert application.sql(database, "SELECT count(*) FROM pg_class WHERE relname = 'half'") == "0"

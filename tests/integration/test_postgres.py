@@ -25,7 +25,9 @@ SCHEMA = """
 CREATE TABLE alembic_version (version_num text); INSERT INTO alembic_version VALUES ('0003');
 CREATE TABLE item (id bigint PRIMARY KEY, name text); CREATE SCHEMA "Odd one"; CREATE ROLE reader NOLOGIN;
 CREATE TABLE "Odd one"."Table" (id int); INSERT INTO "Odd one"."Table" SELECT generate_series(1, 5);
-GRANT SELECT ON item TO reader;
+GRANT SELECT ON item TO reader; CREATE ROLE clerk NOLOGIN IN ROLE reader;
+ALTER DATABASE shop SET search_path = public, "Odd one"; ALTER ROLE reader IN DATABASE shop SET work_mem = '8MB';
+REVOKE CONNECT ON DATABASE shop FROM PUBLIC;
 INSERT INTO item SELECT n, md5(n::text) FROM generate_series(1, 20000) n;
 """
 
@@ -97,7 +99,7 @@ def data(running: Project, tmp_path: Path) -> Data:
     it = Data(running, dumps)
     for name in it.databases():
         it.sql(f'DROP DATABASE "{name}" WITH (FORCE)', "postgres")
-    it.sql("DROP ROLE IF EXISTS reader", "postgres")
+    it.sql("DROP ROLE IF EXISTS clerk, reader", "postgres")
     it.sql("CREATE DATABASE shop", "postgres")
     it.sql(SCHEMA)
     return it
@@ -200,9 +202,15 @@ def test_restore_takes_the_place_of_the_live_database_which_is_kept(data: Data) 
 
 def test_restore_on_a_new_server_brings_its_roles(data: Data) -> None:
     data.dump()
-    data.sql("DROP OWNED BY reader; DROP ROLE reader")
-    data.run("postgres_restore")
-    assert data.sql("SELECT has_table_privilege('reader', 'item', 'SELECT')") == "t"
+    settings = "SELECT setrole::regrole, setconfig FROM pg_db_role_setting JOIN pg_database d ON d.oid = setdatabase"
+    settings += " WHERE datname = 'shop' ORDER BY 1"
+    before = data.sql(settings), data.sql("SELECT datacl, datcollate FROM pg_database WHERE datname = 'shop'")
+    data.sql("DROP OWNED BY reader; DROP ROLE clerk, reader; ALTER DATABASE shop RESET ALL")
+    result = data.run("postgres_restore")
+    assert not result.get("failed"), result.get("msg")
+    assert data.sql("SELECT has_table_privilege('clerk', 'item', 'SELECT')") == "t"
+    after = data.sql(settings), data.sql("SELECT datacl, datcollate FROM pg_database WHERE datname = 'shop'")
+    assert after == before
 
 
 def spoil(data: Data, dump: str, how: str) -> None:
@@ -214,10 +222,10 @@ def spoil(data: Data, dump: str, how: str) -> None:
     elif how == "damaged":
         file.write_bytes(content[:5000] + b"\0" + content[5001:])
     else:
-        (data.dumps / f"{dump}.json").unlink()
+        (data.dumps / f"{dump}{'.json' if how == 'without a record' else '.globals.sql'}").unlink()
 
 
-@pytest.mark.parametrize("how", ["truncated", "damaged", "without a record"])
+@pytest.mark.parametrize("how", ["truncated", "damaged", "without a record", "without its roles"])
 def test_dump_that_is_not_whole_is_refused_with_nothing_touched(data: Data, how: str) -> None:
     dump = data.dump()["name"]
     spoil(data, dump, how)
@@ -225,7 +233,7 @@ def test_dump_that_is_not_whole_is_refused_with_nothing_touched(data: Data, how:
     result = data.run("postgres_restore", dump=dump)
     assert result["failed"]
     assert dump in result["cause"]
-    assert result["evidence"] and result["fix"]
+    assert result["fix"]
     assert data.databases() == {"shop"}
     assert data.sql("SELECT count(*) FROM item") == "20000"
     assert data.project.containers() == before

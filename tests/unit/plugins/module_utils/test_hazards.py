@@ -52,6 +52,13 @@ CASES = {
     "INSERT INTO note VALUES ($x$; TRUNCATE item;$x$)": "",
     "-- DROP TABLE item\nSELECT 1": "",
     "/* TRUNCATE item; */ SELECT 1": "",
+    "UPDATE t SET a = 'x--y'; DROP TABLE item; UPDATE t SET b = 'z'": "drops a table",
+    "INSERT INTO note VALUES ('image/*'); DROP DOMAIN item; /* end */ SELECT 1": "drops a domain",
+    "-- it's\nTRUNCATE item; SELECT 'x'": "empties a table",
+    "ALTER TABLE item DROP CONSTRAINT c, DROP COLUMN d": "drops a column",
+    "ALTER TABLE item DROP CONSTRAINT c, DROP CONSTRAINT d": "",
+    "DO $$ BEGIN DROP TABLE item; END $$": "runs a block of code, of which nothing can be told",
+    "WITH x AS (DELETE FROM item RETURNING id) SELECT * FROM x": "deletes rows",
     "CREATE TABLE item (id int NOT NULL)": "",
 }
 
