@@ -31,7 +31,6 @@ def make(
     directory: Path,
     *,
     kind: str,
-    release: str = "",
     timeout: float,
 ) -> _dumps.Dump:
     """Dump a database into ``directory`` and return the dump, which is verified and on the disk.
@@ -77,7 +76,6 @@ def make(
                     image=container.image_name,
                     tables=tables,
                     size=state.size,
-                    release=release,
                 )
                 data = directory / f"{name}{_dumps.DATA}"
                 partial.rename(data)

@@ -22,7 +22,6 @@ from ansible_collections.shipshape.stack.plugins.module_utils._errors import Sta
 from ansible_collections.shipshape.stack.plugins.module_utils._release import moment
 
 DATA, GLOBALS, RECORD, PARTIAL = ".dump", ".globals.sql", ".json", ".partial"
-MAGIC = b"PGDMP"
 _STAMP = "%Y%m%dT%H%M%SZ"
 
 
@@ -45,7 +44,6 @@ class Dump:
     image: str
     tables: t.Mapping[str, int]
     size: int = 0
-    release: str = ""
 
 
 @dataclass(frozen=True)
@@ -167,11 +165,6 @@ def clear_partial(directory: Path) -> list[str]:
             path.unlink()
             gone.append(path.name)
     return gone
-
-
-def age(dump: Dump, now: datetime) -> float:
-    """Return how old a dump is, in seconds."""
-    return (now - moment(dump.created)).total_seconds()
 
 
 def now() -> datetime:

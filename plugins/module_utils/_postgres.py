@@ -93,12 +93,12 @@ class Session:
 
         Raises StackError with the server's word. After that the session is over, and a transaction with it.
         """
-        assert_pipe = self._process.stdin
-        if assert_pipe is None or self._process.poll() is not None:
+        pipe = self._process.stdin
+        if pipe is None or self._process.poll() is not None:
             raise self._broken("")
         try:
-            assert_pipe.write(f"{statements}\n\\echo {_END}\n".encode())
-            assert_pipe.flush()
+            pipe.write(f"{statements}\n\\echo {_END}\n".encode())
+            pipe.flush()
         except BrokenPipeError:
             raise self._broken("") from None
         return self._answer(time.monotonic() + timeout)

@@ -32,10 +32,15 @@ def run_module(name: str, *options: str, **arguments: t.Any) -> Result:
     return t.cast("Result", json.loads(base64.b64decode(found[1])))
 
 
-def begin_module(name: str, arguments: Result, environment: t.Mapping[str, str] | None = None) -> subprocess.Popen[str]:
-    """Start a module as Ansible does it on a host: a program that reads its arguments and prints its result."""
+def begin_module(
+    name: str, arguments: Result, environment: t.Mapping[str, str] | None = None, within: t.Sequence[str] = ()
+) -> subprocess.Popen[str]:
+    """Start a module as Ansible does it on a host: a program that reads its arguments and prints its result.
+
+    ``within`` is the command that runs it, if there is one.
+    """
     process = subprocess.Popen(
-        [sys.executable, "-m", f"ansible_collections.shipshape.stack.plugins.modules.{name}"],
+        [*within, sys.executable, "-m", f"ansible_collections.shipshape.stack.plugins.modules.{name}"],
         env=os.environ | {"PYTHONPATH": str(REPOSITORY / ".cache/collections"), **(environment or {})},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -9,10 +9,8 @@ import collections
 import contextlib
 import http.client
 import json
-import os
 import socket
 import subprocess
-import sys
 import threading
 import time
 import typing as t
@@ -21,8 +19,7 @@ from pathlib import Path
 
 import pytest
 from edge import UPSTREAM
-from modules import Project, Result, newest_image, project
-from playbook import REPOSITORY
+from modules import Project, Result, begin_module, newest_image, project
 
 PORT = 8000
 PATIENCE = 30
@@ -248,20 +245,8 @@ def serving(version: str, *more: str) -> list[str]:
 def begin_up(
     arguments: dict[str, t.Any], environment: t.Mapping[str, str] | None = None, within: t.Sequence[str] = ()
 ) -> subprocess.Popen[str]:
-    """Start compose_up as Ansible does it on a host: a program that reads its arguments and prints its result."""
-    process = subprocess.Popen(
-        [*within, sys.executable, "-m", "ansible_collections.shipshape.stack.plugins.modules.compose_up"],
-        env=os.environ | {"PYTHONPATH": str(REPOSITORY / ".cache/collections"), **(environment or {})},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdin is not None
-    process.stdin.write(json.dumps({"ANSIBLE_MODULE_ARGS": arguments}))
-    process.stdin.close()
-    process.stdin = None
-    return process
+    """Start compose_up; see ``begin_module``."""
+    return begin_module("compose_up", arguments, environment, within)
 
 
 def up(it: Project, **more: t.Any) -> Result:
